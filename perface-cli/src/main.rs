@@ -1,0 +1,2 @@
+//! The `perface` command line.
+fn main() {}

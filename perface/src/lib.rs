@@ -1,0 +1,10 @@
+//! Measure how alike people find two faces, and publish photos without showing who is on them.
+//!
+//! The line is `photo → detect → align → embed → group → rank → swap → check → report`; each
+//! arrow is a module, each noun a public type. A module uses only those listed above it.
+
+pub mod error;
+pub mod geometry;
+pub mod model;
+
+pub use error::{Error, Result};
