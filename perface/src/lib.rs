@@ -3,6 +3,7 @@
 //! The line is `photo → detect → align → embed → group → rank → swap → check → report`; each
 //! arrow is a module, each noun a public type. A module uses only those listed above it.
 
+pub mod detect;
 pub mod error;
 pub mod geometry;
 pub mod model;
