@@ -3,8 +3,11 @@
 //! The line is `photo → detect → align → embed → group → rank → swap → check → report`; each
 //! arrow is a module, each noun a public type. A module uses only those listed above it.
 
+pub mod atomic;
 pub mod error;
 pub mod geometry;
 pub mod model;
+pub mod photo;
+pub mod tree;
 
 pub use error::{Error, Result};
