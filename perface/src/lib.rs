@@ -3,9 +3,15 @@
 //! The line is `photo → detect → align → embed → group → rank → swap → check → report`; each
 //! arrow is a module, each noun a public type. A module uses only those listed above it.
 
-pub mod detect;
+pub mod atomic;
 pub mod error;
 pub mod geometry;
+
+pub mod photo;
+pub mod tree;
+
 pub mod model;
+
+pub mod detect;
 
 pub use error::{Error, Result};
