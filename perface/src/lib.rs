@@ -12,6 +12,12 @@ pub mod tree;
 
 pub mod model;
 
+pub mod cover;
 pub mod detect;
+
+pub mod report;
+
+pub mod anonymize;
+pub mod batch;
 
 pub use error::{Error, Result};
