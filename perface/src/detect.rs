@@ -60,6 +60,13 @@ const TILE_OVERLAP_PX: u32 = 200;
 /// Longest side of the shrunken looks. YuNet was trained on faces of about 10 to 300 px.
 const SHRUNKEN_PX: [u32; 2] = [640, 320];
 
+/// A turned look at a photo that also has upright faces must be this sure: most real turned faces score above 0.9,
+/// and almost everything between 0.7 and 0.8 there is a collar or a hand.
+const MIN_TURNED_SCORE: f32 = 0.8;
+
+/// A face found turned that shares this much of the smaller box with a surer face is part of that face.
+const MAX_TURNED_OVERLAP: f32 = 0.3;
+
 /// A photo is shrunk for another look only if that makes it smaller by at least this factor.
 const WORTH_SHRINKING: f32 = 1.4;
 
@@ -119,6 +126,7 @@ impl Detector {
                         self.look(photo, Look { turns, ..*look }, &mut turned)?;
                     }
                 }
+                turned.retain(|t| none_upright || t.face.score >= MIN_TURNED_SCORE);
                 found.append(&mut turned);
             }
         }
@@ -154,15 +162,25 @@ impl Detector {
                 score: face.score,
             },
             scale: look.scale,
+            turned: look.turns != 0,
         }));
         Ok(())
     }
 }
 
-/// A face and the scale of the look that found it.
+/// A face, the scale of the look that found it, and whether that look was turned.
 struct Found {
     face: Face,
     scale: f32,
+    turned: bool,
+}
+
+impl Found {
+    fn is_same(&self, surer: &Face, max_iou: f32) -> bool {
+        let (a, b) = (self.face.box_px, surer.box_px);
+        let smaller = a.area().min(b.area());
+        a.iou(&b) > max_iou || (self.turned && a.intersection(&b).area() > MAX_TURNED_OVERLAP * smaller)
+    }
 }
 
 fn is_tiny(look: &Look) -> bool {
@@ -330,7 +348,7 @@ fn merge(mut found: Vec<Found>, max_iou: f32) -> Vec<Face> {
     found.sort_by(|a, b| by_score(&a.face, &b.face).then(b.scale.total_cmp(&a.scale)));
     let mut kept: Vec<Found> = Vec::new();
     for next in found {
-        match kept.iter_mut().find(|k| k.face.box_px.iou(&next.face.box_px) > max_iou) {
+        match kept.iter_mut().find(|k| next.is_same(&k.face, max_iou)) {
             None => kept.push(next),
             Some(same) if next.scale > same.scale && agrees(&same.face, &next.face) => {
                 let score = same.face.score;
@@ -387,13 +405,25 @@ mod tests {
     #[test]
     fn merging_keeps_the_surest_score_and_the_finest_place() {
         let found = vec![
-            Found { face: face(0.5, 0.8), scale: 1.0 },
-            Found { face: face(0.0, 0.9), scale: 0.5 },
-            Found { face: face(30.0, 0.7), scale: 1.0 },
+            Found { face: face(0.5, 0.8), scale: 1.0, turned: false },
+            Found { face: face(0.0, 0.9), scale: 0.5, turned: false },
+            Found { face: face(30.0, 0.7), scale: 1.0, turned: false },
         ];
         let merged = merge(found, 0.3);
         assert_eq!(merged.len(), 2);
         assert_eq!((merged[0].box_px.left, merged[0].score), (0.5, 0.9));
+    }
+
+    #[test]
+    fn a_turned_find_inside_a_surer_face_is_part_of_it() {
+        let inside = Face { box_px: Rect::from_xywh(2.0, 2.0, 4.0, 3.0), ..face(0.0, 0.8) };
+        for (turned, want) in [(true, 1), (false, 2)] {
+            let found = vec![
+                Found { face: face(0.0, 0.9), scale: 1.0, turned: false },
+                Found { face: inside.clone(), scale: 1.0, turned },
+            ];
+            assert_eq!(merge(found, 0.3).len(), want);
+        }
     }
 
     #[test]
