@@ -4,7 +4,13 @@
 //! arrow is a module, each noun a public type. A module uses only those listed above it.
 
 pub mod error;
+pub mod file;
 pub mod geometry;
 pub mod model;
+pub mod summary;
+pub mod draw;
+pub mod table;
+pub mod embedding;
+pub mod pool;
 
 pub use error::{Error, Result};
