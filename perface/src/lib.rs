@@ -12,5 +12,7 @@ pub mod draw;
 pub mod table;
 pub mod embedding;
 pub mod pool;
+pub mod group;
+pub mod rank;
 
 pub use error::{Error, Result};
