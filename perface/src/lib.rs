@@ -14,5 +14,6 @@ pub mod embedding;
 pub mod pool;
 pub mod group;
 pub mod rank;
+pub mod eval;
 
 pub use error::{Error, Result};

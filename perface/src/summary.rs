@@ -1,7 +1,7 @@
 //! Numbers about a list of numbers: mean, spread, quantiles, and the interval of a proportion.
 
 use serde::{Deserialize, Serialize};
-use statrs::distribution::{ContinuousCDF, StudentsT};
+use statrs::distribution::{Continuous, ContinuousCDF, StudentsT};
 
 /// The 97.5 % point of the standard normal distribution, which leaves 95 % between −z and z.
 pub const Z_975: f64 = 1.959_963_984_540_054;
@@ -50,7 +50,11 @@ pub fn quantile(values: &[f64], q: f64) -> Option<f64> {
 
 /// The point below which Student's t with `dof` > 0 degrees of freedom falls with probability `p` in (0, 1).
 pub fn student_t(p: f64, dof: f64) -> f64 {
-    StudentsT::new(0.0, 1.0, dof).map_or(f64::NAN, |t| t.inverse_cdf(p))
+    // The library's inverse is good to six figures where there are many degrees; Newton's steps give the rest.
+    const STEPS: usize = 3;
+    StudentsT::new(0.0, 1.0, dof).map_or(f64::NAN, |t| {
+        (0..STEPS).fold(t.inverse_cdf(p), |point, _| point - (t.cdf(point) - p) / t.pdf(point))
+    })
 }
 
 /// A share of successes with Wilson's 95 % interval (J. Am. Stat. Assoc. 22, 1927).
