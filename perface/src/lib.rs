@@ -5,12 +5,21 @@
 
 pub mod atomic;
 pub mod error;
+pub mod file;
 pub mod geometry;
 
 pub mod photo;
 pub mod tree;
 
 pub mod model;
+pub mod summary;
+pub mod draw;
+pub mod table;
+pub mod embedding;
+pub mod pool;
+pub mod group;
+pub mod rank;
+pub mod eval;
 
 pub mod cover;
 pub mod detect;
