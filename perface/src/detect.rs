@@ -11,13 +11,13 @@
 use std::cmp::Ordering;
 use std::sync::Arc;
 
-use fast_image_resize as fir;
 use image::{RgbImage, imageops};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::geometry::{Point, Rect};
 use crate::model::{Model, Tensor};
+use crate::resample;
 
 /// A face that was found.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -221,7 +221,9 @@ fn seen_by(photo: &RgbImage, look: Look) -> Result<RgbImage> {
         imageops::crop_imm(photo, look.x, look.y, look.width, look.height).to_image()
     } else {
         let target = |length: u32| ((length as f32 * look.scale).round() as u32).max(1);
-        shrunk(photo, look, target(look.width), target(look.height))?
+        let part = Rect::from_xywh(look.x as f32, look.y as f32, look.width as f32, look.height as f32);
+        let small = resample::shrink(photo, part, target(look.width), target(look.height));
+        small.ok_or_else(|| Error::model("yunet", "the photo cannot be shrunk"))?
     };
     Ok(match look.turns {
         1 => imageops::rotate90(&part),
@@ -229,19 +231,6 @@ fn seen_by(photo: &RgbImage, look: Look) -> Result<RgbImage> {
         3 => imageops::rotate270(&part),
         _ => part,
     })
-}
-
-fn shrunk(photo: &RgbImage, look: Look, width: u32, height: u32) -> Result<RgbImage> {
-    let mut small = RgbImage::new(width, height);
-    let view = fir::images::ImageRef::new(photo.width(), photo.height(), photo.as_raw(), fir::PixelType::U8x3)
-        .map_err(|e| Error::model("yunet", e))?;
-    let mut target = fir::images::Image::from_slice_u8(width, height, small.as_mut(), fir::PixelType::U8x3)
-        .map_err(|e| Error::model("yunet", e))?;
-    let options = fir::ResizeOptions::new()
-        .crop(f64::from(look.x), f64::from(look.y), f64::from(look.width), f64::from(look.height))
-        .resize_alg(fir::ResizeAlg::Convolution(fir::FilterType::Bilinear));
-    fir::Resizer::new().resize(&view, &mut target, &options).map_err(|e| Error::model("yunet", e))?;
-    Ok(small)
 }
 
 /// `[1, 3, H, W]`, blue first, 0–255, zeros to the right and below up to a multiple of the largest stride.

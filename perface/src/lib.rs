@@ -4,26 +4,32 @@
 //! arrow is a module, each noun a public type. A module uses only those listed above it.
 
 pub mod atomic;
+pub mod draw;
 pub mod error;
 pub mod file;
 pub mod geometry;
+pub mod summary;
+pub mod table;
 
 pub mod photo;
+pub mod resample;
 pub mod tree;
 
 pub mod model;
-pub mod summary;
-pub mod draw;
-pub mod table;
+
+pub mod detect;
+
+pub mod align;
+pub mod embed;
 pub mod embedding;
-pub mod pool;
+
 pub mod group;
+pub mod pool;
 pub mod rank;
+
 pub mod eval;
 
 pub mod cover;
-pub mod detect;
-
 pub mod report;
 
 pub mod anonymize;
