@@ -52,9 +52,8 @@ pub fn quantile(values: &[f64], q: f64) -> Option<f64> {
 pub fn student_t(p: f64, dof: f64) -> f64 {
     // The library's inverse is good to six figures where there are many degrees; Newton's steps give the rest.
     const STEPS: usize = 3;
-    StudentsT::new(0.0, 1.0, dof).map_or(f64::NAN, |t| {
-        (0..STEPS).fold(t.inverse_cdf(p), |point, _| point - (t.cdf(point) - p) / t.pdf(point))
-    })
+    StudentsT::new(0.0, 1.0, dof)
+        .map_or(f64::NAN, |t| (0..STEPS).fold(t.inverse_cdf(p), |point, _| point - (t.cdf(point) - p) / t.pdf(point)))
 }
 
 /// A share of successes with Wilson's 95 % interval (J. Am. Stat. Assoc. 22, 1927).

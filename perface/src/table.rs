@@ -35,12 +35,13 @@ impl FromStr for ColumnNames {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let pairs = text.split(',').map(str::trim).filter(|pair| !pair.is_empty()).map(|pair| match pair.split_once('=') {
-            Some((ours, theirs)) if !ours.trim().is_empty() && !theirs.trim().is_empty() => {
-                Ok((ours.trim().to_owned(), theirs.trim().to_owned()))
-            }
-            _ => Err(format!("{pair:?} is not of the form ours=theirs")),
-        });
+        let pairs =
+            text.split(',').map(str::trim).filter(|pair| !pair.is_empty()).map(|pair| match pair.split_once('=') {
+                Some((ours, theirs)) if !ours.trim().is_empty() && !theirs.trim().is_empty() => {
+                    Ok((ours.trim().to_owned(), theirs.trim().to_owned()))
+                }
+                _ => Err(format!("{pair:?} is not of the form ours=theirs")),
+            });
         pairs.collect::<Result<_, _>>().map(Self)
     }
 }

@@ -123,7 +123,12 @@ mod tests {
 
     fn faces(per_group: usize) -> Vec<LabelledFace> {
         let labels = Group::INTERSECTIONS.iter().filter_map(|group| Some((group.gender()?, group.age_group()?)));
-        let one = |(gender, age_group), i| LabelledFace { image: format!("{gender}/{age_group}/{i}"), gender, age_group, role: None };
+        let one = |(gender, age_group), i| LabelledFace {
+            image: format!("{gender}/{age_group}/{i}"),
+            gender,
+            age_group,
+            role: None,
+        };
         labels.flat_map(|label| (0..per_group).map(move |i| one(label, i))).collect()
     }
 

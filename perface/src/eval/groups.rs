@@ -217,8 +217,18 @@ impl GroupEvaluation {
         let mut text = String::new();
         let counts = |counts: [usize; 4]| counts.map(|count| count.to_string()).join(" + ");
         // Writing to a string cannot fail.
-        let _ = writeln!(text, "Group distance {}; gallery {}, queries {}", self.definition, counts(self.gallery), counts(self.queries));
-        let _ = writeln!(text, "\n{:<14}{:>10}{:>10}{:>10}{:>10}{:>13}", "class", "precision", "recall", "accuracy", "AUC hard", "AUC ranking");
+        let _ = writeln!(
+            text,
+            "Group distance {}; gallery {}, queries {}",
+            self.definition,
+            counts(self.gallery),
+            counts(self.queries)
+        );
+        let _ = writeln!(
+            text,
+            "\n{:<14}{:>10}{:>10}{:>10}{:>10}{:>13}",
+            "class", "precision", "recall", "accuracy", "AUC hard", "AUC ranking"
+        );
         for row in &self.classes {
             let shares = [row.precision, row.recall, row.accuracy, row.auc_hard].map(three_decimals);
             let [precision, recall, accuracy, auc] = shares;
@@ -235,7 +245,12 @@ impl GroupEvaluation {
         ] {
             let _ = writeln!(text, "{name:<20}{}", share_text(share));
         }
-        let _ = writeln!(text, "\n{:<14}{}", "true \\ chosen", Group::INTERSECTIONS.map(|group| format!("{group:>14}")).concat());
+        let _ = writeln!(
+            text,
+            "\n{:<14}{}",
+            "true \\ chosen",
+            Group::INTERSECTIONS.map(|group| format!("{group:>14}")).concat()
+        );
         for (group, row) in Group::INTERSECTIONS.iter().zip(self.confusion) {
             let _ = writeln!(text, "{group:<14}{}", row.map(|count| format!("{count:>14}")).concat());
         }
@@ -248,7 +263,10 @@ impl GroupEvaluation {
 
 /// Several results side by side, one line each.
 pub fn comparison_text(evaluations: &[GroupEvaluation]) -> String {
-    let mut text = format!("{:<24}{:>8}{:>8}{:>8}{:>13}{:>10}\n", "group distance", "gender", "age", "four", "its gender", "its age");
+    let mut text = format!(
+        "{:<24}{:>8}{:>8}{:>8}{:>13}{:>10}\n",
+        "group distance", "gender", "age", "four", "its gender", "its age"
+    );
     for row in evaluations {
         let shares = [row.gender, row.age, row.four_way].map(|share| format!("{:>8.3}", share.value)).concat();
         let (gender, age) = (row.four_way_gender.value, row.four_way_age.value);

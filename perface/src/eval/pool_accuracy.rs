@@ -146,7 +146,8 @@ mod tests {
         // The first two have only the far third to go by and end with the women; so does the third.
         assert_eq!((result.n, result.four_way.hits, result.gender.hits), (5, 2, 2));
         assert_eq!(result.method, AccuracyMethod::LeaveOneOut);
-        let without_names: Vec<Member> = members.iter().map(|m| Member { contributors: Vec::new(), ..m.clone() }).collect();
+        let without_names: Vec<Member> =
+            members.iter().map(|m| Member { contributors: Vec::new(), ..m.clone() }).collect();
         let kinder = leave_one_out(&without_names, &set, GroupDistance::Min).unwrap();
         assert_eq!(kinder.four_way.hits, 4);
     }

@@ -84,8 +84,7 @@ pub fn ranking_auc(scores: &[f64], positive: &[bool]) -> Option<f64> {
 /// Mean of the shares of positive and negative cases that were told right; `None` if one kind has no cases.
 pub fn balanced_accuracy(tp: usize, fp: usize, fn_: usize, tn: usize) -> Option<f64> {
     let (positives, negatives) = (tp + fn_, fp + tn);
-    (positives > 0 && negatives > 0)
-        .then(|| (tp as f64 / positives as f64 + tn as f64 / negatives as f64) / 2.0)
+    (positives > 0 && negatives > 0).then(|| (tp as f64 / positives as f64 + tn as f64 / negatives as f64) / 2.0)
 }
 
 /// Percentile interval of the mean of values that share rows and columns, such as answers that share a target and a
@@ -211,7 +210,8 @@ mod tests {
     fn areas_and_balanced_accuracy_are_those_of_the_reference() {
         let reference = reference();
         for case in reference["auc"].as_array().unwrap() {
-            let positive: Vec<bool> = case["positive"].as_array().unwrap().iter().map(|p| p == &Value::from(1)).collect();
+            let positive: Vec<bool> =
+                case["positive"].as_array().unwrap().iter().map(|p| p == &Value::from(1)).collect();
             near(ranking_auc(&floats(&case["scores"]), &positive).unwrap(), &case["auc"], case);
         }
         for case in reference["balanced_accuracy"].as_array().unwrap() {
@@ -240,7 +240,8 @@ mod tests {
     fn shared_rows_make_the_interval_wider() {
         // Ten rows of ten equal values: as much is known as from ten values, not from a hundred.
         let values: Vec<f64> = (0..100).map(|i| f64::from(u8::from((i / 10) % 2 == 0))).collect();
-        let (row, column): (Vec<usize>, Vec<usize>) = ((0..100).map(|i| i / 10).collect(), (0..100).map(|i| i % 10).collect());
+        let (row, column): (Vec<usize>, Vec<usize>) =
+            ((0..100).map(|i| i / 10).collect(), (0..100).map(|i| i % 10).collect());
         let own: Vec<usize> = (0..100).collect();
         let shared = two_way_bootstrap(&values, &row, &column, 2000, Seed::new(1)).unwrap();
         let alone = two_way_bootstrap(&values, &own, &vec![0; 100], 2000, Seed::new(1)).unwrap();

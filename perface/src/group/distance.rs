@@ -166,7 +166,11 @@ impl Meter {
             GroupDistance::NormalUpper => sd.map(|sd| mean + Z_975 * sd),
             GroupDistance::Percentile(q) => quantile(distances, q),
             GroupDistance::BootstrapMeanUpper => {
-                if n > 1 { quantile(&self.resampled_means(distances), 0.975) } else { None }
+                if n > 1 {
+                    quantile(&self.resampled_means(distances), 0.975)
+                } else {
+                    None
+                }
             }
             GroupDistance::Mean => Some(mean),
             GroupDistance::Median => quantile(distances, 0.5),
@@ -218,7 +222,16 @@ mod tests {
         }
         assert_eq!("knn-mean".parse(), Ok(GroupDistance::KnnMean(5)));
         assert_eq!("percentile(0.975)".parse(), Ok(GroupDistance::Percentile(0.975)));
-        for wrong in ["", "means", "mean(3)", "knn-mean(0)", "knn-mean(-1)", "percentile(1.5)", "percentile(0.9", "percentile(NaN)"] {
+        for wrong in [
+            "",
+            "means",
+            "mean(3)",
+            "knn-mean(0)",
+            "knn-mean(-1)",
+            "percentile(1.5)",
+            "percentile(0.9",
+            "percentile(NaN)",
+        ] {
             assert!(wrong.parse::<GroupDistance>().is_err(), "{wrong}");
         }
         assert_eq!(GroupDistance::default().to_string(), "mean-ci-upper");

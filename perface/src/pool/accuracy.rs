@@ -72,7 +72,9 @@ impl PoolRecord {
     pub fn load(folder: &Path) -> Result<Self> {
         let path = folder.join(FILE_NAME);
         let bytes = match read_limited(&path, MAX_BYTES) {
-            Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => return Ok(Self::default()),
+            Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
+                return Ok(Self::default());
+            }
             other => other?,
         };
         let malformed = |reason: String| Error::Malformed { path: path.clone(), reason };

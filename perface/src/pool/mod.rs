@@ -43,7 +43,8 @@ impl Pool {
         let mut members = Vec::with_capacity(list.entries.len());
         for entry in list.entries {
             let line = entry.line;
-            let at_line = |reason: String| Error::Malformed { path: path.clone(), reason: format!("line {line}: {reason}") };
+            let at_line =
+                |reason: String| Error::Malformed { path: path.clone(), reason: format!("line {line}: {reason}") };
             manifest::resolve_inside(folder, &entry.file).map_err(|error| at_line(error.to_string()))?;
             members.push(entry.complete().map_err(|column| at_line(format!("{column} is empty")))?);
         }
