@@ -2,6 +2,6 @@
 
 pub mod group_list;
 pub mod groups;
-// plot
+pub mod plot;
 pub mod pool_accuracy;
 pub mod stats;

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// First age, in years, that counts as older where labels come from an age in years.
+/// First age, in years, that counts as older where labels come from an age in years: the built-in pool's border.
 pub const OLDER_FROM_YEARS: f32 = 35.0;
 
 /// Apparent gender, as the pool's labels and the classifiers know it.

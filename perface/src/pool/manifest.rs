@@ -161,8 +161,9 @@ impl Manifest {
 impl Entry {
     fn from_row(row: &Row<'_>, other_columns: &[String]) -> Result<Self> {
         let id: String = row.parse("id")?;
-        if id.len() > MAX_ID_BYTES || id.chars().any(char::is_control) {
-            return Err(row.error(format!("an id has at most {MAX_ID_BYTES} bytes and no control characters")));
+        if id.len() > MAX_ID_BYTES || id.starts_with('.') || id.chars().any(|c| c.is_control() || "/\\".contains(c)) {
+            let rule = format!("an id has at most {MAX_ID_BYTES} bytes, no slash, and no dot at its beginning");
+            return Err(row.error(format!("id {id:?}: {rule}")));
         }
         let file: String = row.parse("file")?;
         if let Err(reason) = check_inside(&file) {
@@ -230,8 +231,9 @@ pub fn check_inside(file: &str) -> std::result::Result<(), &'static str> {
     if file.contains(['\\', '\0']) || file.chars().any(char::is_control) {
         return Err("has a backslash or control character; parts are separated by /");
     }
+    let named = file.split('/').all(|part| !matches!(part, "" | "." | ".."));
     let normal = Path::new(file).components().all(|part| matches!(part, Component::Normal(_)));
-    if normal { Ok(()) } else { Err("leads out of the folder; it must be relative, without . or ..") }
+    if named && normal { Ok(()) } else { Err("leads out of the folder; it must be relative, without . or ..") }
 }
 
 /// The picture `file` inside `folder`, both resolved: links that lead out of the folder are refused.
@@ -278,6 +280,7 @@ mod tests {
             ("id\na\n", "line 1: column file missing"),
             ("id,file\n,a.png\n", "line 2: id is empty"),
             ("id,file\na,\n", "line 2: file is empty"),
+            ("id,file\n../a,a.png\n", "line 2: id \"../a\": an id has at most"),
             ("id,file\na,a.png\na,b.png\n", "line 3: id \"a\" stands there twice"),
             ("id,file\na,a.png\nb,a.png\n", "line 3: file \"a.png\" stands there twice"),
             ("id,file,gender\na,a.png,man\n", "line 2: gender: \"man\" is none of male, female"),
@@ -302,7 +305,19 @@ mod tests {
 
     #[test]
     fn paths_that_could_leave_the_folder_are_refused() {
-        for file in ["", "/a.png", "../a.png", "a/../../b.png", "./a.png", "a\\..\\b.png", "a\0.png", "."] {
+        for file in [
+            "",
+            "/a.png",
+            "../a.png",
+            "a/../../b.png",
+            "./a.png",
+            "a/./b.png",
+            "a//b.png",
+            "a/",
+            "a\\..\\b.png",
+            "a\0.png",
+            ".",
+        ] {
             assert!(check_inside(file).is_err(), "{file:?}");
         }
         for file in ["a.png", "faces/a.png", "ä/..a.png"] {
