@@ -22,6 +22,7 @@ pub mod detect;
 pub mod align;
 pub mod embed;
 pub mod embedding;
+pub mod mesh;
 
 pub mod group;
 pub mod pool;

@@ -240,7 +240,7 @@ fn facemesh() -> Builtin {
             same_person: None,
             licence: "Apache-2.0".to_owned(),
             source: "MediaPipe face mesh, Google".to_owned(),
-            sha256: "PIN_FACEMESH".to_owned(),
+            sha256: "32373250f40fb5d0b7cea1206b9d1b3a03ab00f35a696f2741373ed043390ea4".to_owned(),
         },
         pack: &FACE_MESH,
         file: &FACE_MESH.files[0],

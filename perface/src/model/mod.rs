@@ -2,6 +2,7 @@
 
 pub mod builtin;
 pub mod card;
+mod flatbuffer;
 pub mod onnx;
 pub mod ort;
 pub mod pack;
