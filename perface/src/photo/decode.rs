@@ -3,6 +3,7 @@
 use std::io::Cursor;
 
 use image::codecs::{bmp::BmpDecoder, gif::GifDecoder, png::PngDecoder, webp::WebPDecoder};
+use image::error::UnsupportedErrorKind;
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageError};
 
@@ -80,7 +81,15 @@ pub(super) fn read_with(mut decoder: impl ImageDecoder, max_pixels: u64) -> Resu
 pub(super) fn image_error(error: &ImageError) -> String {
     match error {
         ImageError::Limits(_) => "the picture asks for more memory than the limits allow".to_owned(),
-        ImageError::Unsupported(what) => format!("this kind of picture is not supported: {what}"),
+        ImageError::Unsupported(what) => match what.kind() {
+            UnsupportedErrorKind::Color(colour) => {
+                format!("this kind of picture is not supported: colour type {colour:?}")
+            }
+            UnsupportedErrorKind::GenericFeature(feature) => {
+                format!("this kind of picture is not supported: {feature}")
+            }
+            _ => "this kind of picture is not supported".to_owned(),
+        },
         ImageError::IoError(io) if io.kind() == std::io::ErrorKind::UnexpectedEof => {
             "the picture is cut off: the file ends too early".to_owned()
         }
