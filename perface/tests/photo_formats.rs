@@ -349,6 +349,18 @@ fn huge_headers_are_refused_before_memory_is_set_aside() {
 }
 
 #[test]
+fn a_profile_that_unpacks_without_end_is_not_unpacked() {
+    let mut packed = flate2::write::ZlibEncoder::new(b"bomb\0\0".to_vec(), flate2::Compression::fast());
+    std::io::copy(&mut std::io::Read::take(std::io::repeat(0), 200 << 20), &mut packed).unwrap();
+    let bytes = png(1, 1, 8, 2, &[(b"iCCP", &packed.finish().unwrap())], &[0, 1, 2, 3]);
+    assert!(bytes.len() < 2 << 20);
+    match decode(&bytes) {
+        Ok(photo) => assert_eq!(photo.pixels.into_raw(), [1, 2, 3]),
+        Err(message) => assert!(message.contains("memory"), "{message}"),
+    }
+}
+
+#[test]
 fn a_file_cut_anywhere_is_refused() {
     let pixels = picture(64, 64);
     let mut whole: Vec<(&str, Vec<u8>)> =
