@@ -31,10 +31,10 @@ pub fn write(path: &Path, bytes: &[u8], overwrite: Overwrite) -> Result<()> {
     write_with(path, overwrite, |file| file.write_all(bytes))
 }
 
-/// As [`write`], with the content written by `fill`, whose error is passed on.
+/// As [`write()`], with the content written by `fill`, whose error is passed on.
 ///
 /// # Errors
-/// As [`write`].
+/// As [`write()`].
 pub fn write_with(path: &Path, overwrite: Overwrite, fill: impl FnOnce(&mut File) -> io::Result<()>) -> Result<()> {
     replace(path, overwrite, fill).map_err(Error::io(path))
 }

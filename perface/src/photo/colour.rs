@@ -5,20 +5,24 @@ use std::sync::{Arc, OnceLock};
 
 use moxcms::{ColorProfile, DataColorSpace, Layout, TransformExecutor, TransformOptions};
 
-/// A profile that moves no probe by more than this, in 16 bits, is sRGB under another name: half a level of
-/// 8 bits, with room for the rounding of profiles' own numbers.
-const SAME_AS_SRGB: u16 = 257 * 3 / 4;
+/// A profile that moves no probe by more than this many levels is sRGB under another name, and rounding.
+const SAME_AS_SRGB: u8 = 1;
 
 /// Steps along each axis of the probe lattice.
-const PROBE_STEPS: u16 = 5;
+const PROBE_STEPS: u8 = 6;
 
 /// Where the creation time stands in a profile's header (ICC.1:2022, 7.2.1).
 const CREATED_AT: std::ops::Range<usize> = 24..36;
 
-/// A profile ready to be applied to rows of 16-bit samples.
+/// Rows of interleaved samples to rows of RGB.
+pub(super) type Executor<T> = Arc<dyn TransformExecutor<T> + Send + Sync>;
+
+/// A profile ready to be applied to samples.
 pub(super) struct ToSrgb {
-    executor: Arc<dyn TransformExecutor<u16> + Send + Sync>,
+    profile: ColorProfile,
+    layout: Layout,
     channels: usize,
+    in_8_bits: Executor<u8>,
 }
 
 impl ToSrgb {
@@ -41,10 +45,10 @@ impl ToSrgb {
             (DataColorSpace::Cmyk, 4) => (Layout::Rgba, 4),
             (space, _) => return Err(format!("made for {space:?}, which the picture is not")),
         };
-        let executor = profile
-            .create_transform_16bit(layout, &ColorProfile::new_srgb(), Layout::Rgb, TransformOptions::default())
+        let in_8_bits = profile
+            .create_transform_8bit(layout, &ColorProfile::new_srgb(), Layout::Rgb, TransformOptions::default())
             .map_err(|e| format!("unusable ({e})"))?;
-        let transform = Self { executor, channels };
+        let transform = Self { profile, layout, channels, in_8_bits };
         Ok((!transform.is_srgb()?).then_some(transform))
     }
 
@@ -53,30 +57,32 @@ impl ToSrgb {
         self.channels
     }
 
-    /// One row, interleaved, to RGB.
-    pub(super) fn row(&self, source: &[u16], target: &mut [u16]) -> Result<(), String> {
-        self.executor.transform(source, target).map_err(|e| format!("the colour profile could not be applied: {e}"))
+    /// For 8-bit samples.
+    pub(super) fn in_8_bits(&self) -> &Executor<u8> {
+        &self.in_8_bits
+    }
+
+    /// For 16-bit samples; dear to make.
+    pub(super) fn in_16_bits(&self) -> Result<Executor<u16>, String> {
+        self.profile
+            .create_transform_16bit(self.layout, &ColorProfile::new_srgb(), Layout::Rgb, TransformOptions::default())
+            .map_err(|e| format!("the colour profile is unusable: {e}"))
     }
 
     fn is_srgb(&self) -> Result<bool, String> {
-        let step = u16::MAX / (PROBE_STEPS - 1);
-        let axis = || (0..PROBE_STEPS).map(move |i| i * step);
-        let (probes, expected): (Vec<u16>, Vec<u16>) = match self.channels {
-            1 => {
-                let greys: Vec<u16> = (0..=u8::MAX).map(|v| u16::from(v) * 257).collect();
-                let tripled = greys.iter().flat_map(|&v| [v; 3]).collect();
-                (greys, tripled)
-            }
+        let greys = || 0..=u8::MAX;
+        let (probes, expected): (Vec<u8>, Vec<u8>) = match self.channels {
+            1 => (greys().collect(), greys().flat_map(|v| [v; 3]).collect()),
             3 => {
-                let mut probes: Vec<u16> =
-                    axis().flat_map(|r| axis().flat_map(move |g| axis().flat_map(move |b| [r, g, b]))).collect();
-                probes.extend((0..=u8::MAX).flat_map(|v| [u16::from(v) * 257; 3]));
+                let axis = || (0..PROBE_STEPS).map(|i| i * (u8::MAX / (PROBE_STEPS - 1)));
+                let lattice = axis().flat_map(|r| axis().flat_map(move |g| axis().flat_map(move |b| [r, g, b])));
+                let probes: Vec<u8> = lattice.chain(greys().flat_map(|v| [v; 3])).collect();
                 (probes.clone(), probes)
             }
             _ => return Ok(false),
         };
         let mut out = vec![0; expected.len()];
-        self.row(&probes, &mut out)?;
+        self.in_8_bits.transform(&probes, &mut out).map_err(|e| format!("unusable ({e})"))?;
         Ok(out.iter().zip(&expected).all(|(a, b)| a.abs_diff(*b) <= SAME_AS_SRGB))
     }
 }
@@ -99,10 +105,10 @@ pub(super) fn srgb_profile() -> &'static [u8] {
 mod tests {
     use super::*;
 
-    fn through(profile: &ColorProfile, rgb: [u16; 3]) -> [u16; 3] {
+    fn through(profile: &ColorProfile, rgb: [u8; 3]) -> [u8; 3] {
         let transform = ToSrgb::new(&profile.encode().unwrap(), 3).unwrap().unwrap();
         let mut out = [0; 3];
-        transform.row(&rgb, &mut out).unwrap();
+        transform.in_8_bits().transform(&rgb, &mut out).unwrap();
         out
     }
 
@@ -115,11 +121,55 @@ mod tests {
     #[test]
     fn display_p3_red_is_beyond_srgb_and_grey_stays() {
         let p3 = ColorProfile::new_display_p3();
-        assert_eq!(through(&p3, [65535, 0, 0]), [65535, 0, 0]);
-        let grey = through(&p3, [32896; 3]);
-        assert!(grey.iter().all(|v| v.abs_diff(32896) < 257), "{grey:?}");
-        let muted = through(&p3, [40000, 20000, 20000]);
-        assert!(muted[0] > 40600 && muted[1] < 19800, "{muted:?}");
+        assert_eq!(through(&p3, [255, 0, 0]), [255, 0, 0]);
+        assert_eq!(through(&p3, [128; 3]), [128; 3]);
+        // By the published matrices: linear P3 red is 1.2249 in sRGB, green −0.0420, blue −0.0197.
+        let muted = through(&p3, [160, 80, 80]);
+        assert!(muted[0] > 168 && muted[1] < 77, "{muted:?}");
+    }
+
+    #[test]
+    fn sixteen_bits_agree_with_eight() {
+        let adobe = ToSrgb::new(&ColorProfile::new_adobe_rgb().encode().unwrap(), 3).unwrap().unwrap();
+        for rgb in [[10u8, 200, 90], [128, 128, 128], [250, 30, 70]] {
+            let (mut eight, mut sixteen) = ([0; 3], [0; 3]);
+            adobe.in_8_bits().transform(&rgb, &mut eight).unwrap();
+            adobe.in_16_bits().unwrap().transform(&rgb.map(|v| u16::from(v) * 257), &mut sixteen).unwrap();
+            for (a, b) in eight.iter().zip(sixteen) {
+                assert!((f32::from(*a) - f32::from(b) / 257.0).abs() <= 1.0, "{eight:?} {sixteen:?}");
+            }
+        }
+    }
+
+    /// From `tools/photo_colour.py`.
+    #[derive(serde::Deserialize)]
+    struct Reference {
+        cases: Vec<Case>,
+    }
+
+    #[derive(serde::Deserialize)]
+    struct Case {
+        name: String,
+        channels: usize,
+        icc_base64: String,
+        samples: Vec<u8>,
+        srgb: Vec<u8>,
+    }
+
+    #[test]
+    fn profiles_mean_what_little_cms_says() {
+        use base64::Engine;
+        let text = include_str!("../../../testdata/reference/photo_colour.json");
+        let reference: Reference = serde_json::from_str(text).unwrap();
+        for case in reference.cases {
+            let icc = base64::engine::general_purpose::STANDARD.decode(case.icc_base64).unwrap();
+            let transform = ToSrgb::new(&icc, case.channels).unwrap().unwrap();
+            let mut out = vec![0; case.srgb.len()];
+            transform.in_8_bits().transform(&case.samples, &mut out).unwrap();
+            let worst = out.iter().zip(&case.srgb).map(|(a, b)| a.abs_diff(*b)).max().unwrap();
+            // The two interpolate between the points of a lattice differently.
+            assert!(worst <= if case.channels == 4 { 4 } else { 3 }, "{}: off by {worst}", case.name);
+        }
     }
 
     #[test]

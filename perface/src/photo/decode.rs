@@ -3,23 +3,30 @@
 use std::io::Cursor;
 
 use image::codecs::{bmp::BmpDecoder, gif::GifDecoder, png::PngDecoder, webp::WebPDecoder};
+use image::error::UnsupportedErrorKind;
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageError};
 
 use super::container;
 use super::raw::{Raw, Samples};
 
-/// What a decoder may set aside for one pixel: four floats, and as much again to work with.
-const MAX_BYTES_PER_PIXEL: u64 = 32;
+/// What a decoder may set aside for one pixel: four channels of 16 bits.
+const MAX_BYTES_PER_PIXEL: u64 = 8;
 
-/// What a decoder may set aside for everything that is not pixels.
+/// What a decoder may set aside for rows, tables and profiles; a small packed profile can unpack to gigabytes.
 const MAX_BYTES_BESIDE: u64 = 64 << 20;
+
+const TOO_MUCH: &str = "the picture asks for more memory than the limits allow";
 
 const ANIMATED: &str = "animation: only the first frame is published";
 
-fn image_limits(max_pixels: u64) -> image::Limits {
+fn max_bytes(max_pixels: u64) -> u64 {
+    max_pixels.saturating_mul(MAX_BYTES_PER_PIXEL).saturating_add(MAX_BYTES_BESIDE)
+}
+
+fn allowing(bytes: u64) -> image::Limits {
     let mut limits = image::Limits::no_limits();
-    limits.max_alloc = Some(max_pixels.saturating_mul(MAX_BYTES_PER_PIXEL).saturating_add(MAX_BYTES_BESIDE));
+    limits.max_alloc = Some(bytes);
     limits
 }
 
@@ -30,7 +37,8 @@ pub(super) fn png(bytes: &[u8], max_pixels: u64) -> Result<Raw, String> {
         let size = (u32::from_be_bytes([*w3, *w2, *w1, *w0]), u32::from_be_bytes([*h3, *h2, *h1, *h0]));
         super::check_size(size, max_pixels)?;
     }
-    let decoder = PngDecoder::with_limits(Cursor::new(bytes), image_limits(max_pixels)).map_err(|e| image_error(&e))?;
+    let decoder =
+        PngDecoder::with_limits(Cursor::new(bytes), allowing(MAX_BYTES_BESIDE)).map_err(|e| image_error(&e))?;
     let animated = decoder.is_apng().unwrap_or(false);
     with_notes(read_with(decoder, max_pixels)?, animated)
 }
@@ -65,7 +73,10 @@ fn with_notes(mut raw: Raw, animated: bool) -> Result<Raw, String> {
 /// Check the size, then let any decoder read its pixels, profile and orientation.
 pub(super) fn read_with(mut decoder: impl ImageDecoder, max_pixels: u64) -> Result<Raw, String> {
     super::check_size(decoder.dimensions(), max_pixels)?;
-    decoder.set_limits(image_limits(max_pixels)).map_err(|e| image_error(&e))?;
+    if decoder.total_bytes() > max_bytes(max_pixels) {
+        return Err(TOO_MUCH.to_owned());
+    }
+    decoder.set_limits(allowing(max_bytes(max_pixels))).map_err(|e| image_error(&e))?;
     let mut notes = vec![];
     let icc = decoder.icc_profile().unwrap_or_else(|_| {
         notes.push("colour profile: unreadable, taken as sRGB".to_owned());
@@ -79,8 +90,16 @@ pub(super) fn read_with(mut decoder: impl ImageDecoder, max_pixels: u64) -> Resu
 /// A decoder's complaint in a sentence of ours.
 pub(super) fn image_error(error: &ImageError) -> String {
     match error {
-        ImageError::Limits(_) => "the picture asks for more memory than the limits allow".to_owned(),
-        ImageError::Unsupported(what) => format!("this kind of picture is not supported: {what}"),
+        ImageError::Limits(_) => TOO_MUCH.to_owned(),
+        ImageError::Unsupported(what) => match what.kind() {
+            UnsupportedErrorKind::Color(colour) => {
+                format!("this kind of picture is not supported: colour type {colour:?}")
+            }
+            UnsupportedErrorKind::GenericFeature(feature) => {
+                format!("this kind of picture is not supported: {feature}")
+            }
+            _ => "this kind of picture is not supported".to_owned(),
+        },
         ImageError::IoError(io) if io.kind() == std::io::ErrorKind::UnexpectedEof => {
             "the picture is cut off: the file ends too early".to_owned()
         }

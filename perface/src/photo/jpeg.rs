@@ -3,28 +3,39 @@
 //! The file is walked marker by marker (ITU T.81, annex B) before any decoder sees it. Size, orientation
 //! and colour profile are taken on the way; comments, thumbnails, maker notes and whatever follows the
 //! end marker are left behind. A file that ends before its end marker is refused: half a picture is none.
+//!
+//! Two decoders share the work: a fast one for the grey and colour files that nearly all are, and a thorough
+//! one for inks and for unusual resolutions of colour, which the first one scrambles.
 
 use image::metadata::Orientation;
 use image::{DynamicImage, GrayImage, RgbImage};
+use jpeg_decoder::PixelFormat;
 use zune_core::bytestream::ZCursor;
 use zune_core::colorspace::ColorSpace;
 use zune_core::options::DecoderOptions;
-use zune_jpeg::JpegDecoder;
 
 use super::raw::{Raw, Samples};
 
 /// Progressive files have about ten scans; thousands only keep a decoder busy.
 const MAX_SCANS: usize = 100;
 
+/// Zero bytes after the last scan of a sequential file, more than a decoder reads ahead.
+///
+/// With the end marker there, the fast decoder would make up the rest of a picture whose data end early;
+/// without it, such a picture is an error.
+const READ_AHEAD: [u8; 16] = [0; 16];
+
 const TRUNCATED: &str = "the JPEG is cut off: its end marker is missing";
 
 /// What the walk found.
 #[derive(Default)]
 struct Segments {
-    /// A JPEG of nothing but tables, frame and scans.
+    /// A JPEG of nothing but tables, frame and scans, without end marker.
     stream: Vec<u8>,
     size: Option<(u16, u16)>,
-    components: u8,
+    progressive: bool,
+    /// Horizontal and vertical sampling factor of each component, in one byte.
+    sampling: Vec<u8>,
     adobe: bool,
     exif: Option<Vec<u8>>,
     icc: Vec<(u8, u8, Vec<u8>)>,
@@ -34,64 +45,78 @@ struct Segments {
 pub(super) fn decode(bytes: &[u8], max_pixels: u64) -> Result<Raw, String> {
     let found = walk(bytes)?;
     let (width, height) = found.size.ok_or("the JPEG has no frame header")?;
-    let size = (u32::from(width), u32::from(height));
-    super::check_size(size, max_pixels)?;
+    super::check_size((width.into(), height.into()), max_pixels)?;
     let (icc, mut notes) = match found.profile() {
         Ok(icc) => (icc, vec![]),
         Err(note) => (None, vec![note]),
     };
-
-    let options = DecoderOptions::default()
-        .set_strict_mode(true)
-        .set_max_width(usize::from(width))
-        .set_max_height(usize::from(height))
-        .jpeg_set_max_scans(MAX_SCANS);
-    let mut decoder = JpegDecoder::new_with_options(ZCursor::new(found.stream.as_slice()), options);
-    decoder.decode_headers().map_err(|e| damaged(&e))?;
-    let space = match (found.components, decoder.input_colorspace()) {
-        (1, _) => ColorSpace::Luma,
-        (3, _) => ColorSpace::RGB,
-        (4, Some(space @ (ColorSpace::CMYK | ColorSpace::YCCK))) => space,
-        (n, _) => return Err(format!("a JPEG of {n} colour components is not supported")),
-    };
-    decoder.set_options(options.jpeg_set_out_colorspace(space));
-    let samples = decoder.decode().map_err(|e| damaged(&e))?;
-
-    let samples = match space {
-        ColorSpace::Luma => GrayImage::from_raw(size.0, size.1, samples).map(DynamicImage::from).map(Samples::Image),
-        ColorSpace::RGB => RgbImage::from_raw(size.0, size.1, samples).map(DynamicImage::from).map(Samples::Image),
-        _ => {
-            notes.push("CMYK: converted to sRGB".to_owned());
-            Some(Samples::Cmyk { size, ink: to_ink(samples, space == ColorSpace::YCCK, found.adobe) })
-        }
-    };
-    let samples = samples.ok_or("the JPEG has fewer pixels than its header says")?;
     let orientation = found.exif.as_deref().and_then(Orientation::from_exif_chunk);
+    let samples = match found.sampling.as_slice() {
+        [_] => found.decode_fast(ColorSpace::Luma),
+        [0x11 | 0x12 | 0x21 | 0x22, 0x11, 0x11] => found.decode_fast(ColorSpace::RGB),
+        _ => found.decode_thoroughly(),
+    }?;
+    if let Samples::Cmyk { .. } = samples {
+        notes.push("CMYK: converted to sRGB".to_owned());
+    }
     Ok(Raw { samples, icc, orientation: orientation.unwrap_or(Orientation::NoTransforms), notes })
 }
 
-fn damaged(error: &zune_jpeg::errors::DecodeErrors) -> String {
+fn damaged(error: impl std::fmt::Display) -> String {
     format!("the JPEG is damaged or of an unsupported kind: {error}")
 }
 
-/// Four stored components to ink, 0 none and 255 full.
-///
-/// Adobe's writers store the complement of the ink (Technical Note 5116), others the ink itself.
-fn to_ink(mut stored: Vec<u8>, ycck: bool, adobe: bool) -> Vec<u8> {
-    for pixel in stored.chunks_exact_mut(4) {
-        if let (true, [y, cb, cr, _]) = (ycck, &mut *pixel) {
-            // JFIF 1.02: YCbCr to RGB; CMY is the complement.
-            let (luma, blue, red) = (f32::from(*y), f32::from(*cb) - 128.0, f32::from(*cr) - 128.0);
-            let complement = |value: f32| 255 - value.round().clamp(0.0, 255.0) as u8;
-            *y = complement(luma + 1.402 * red);
-            *cb = complement(luma - 0.344_136 * blue - 0.714_136 * red);
-            *cr = complement(luma + 1.772 * blue);
+impl Segments {
+    fn decode_fast(mut self, space: ColorSpace) -> Result<Samples, String> {
+        if self.progressive {
+            self.stream.extend_from_slice(&[0xff, 0xd9]);
+        } else {
+            self.stream.extend_from_slice(&READ_AHEAD);
         }
-        if adobe {
-            pixel.iter_mut().for_each(|v| *v = 255 - *v);
-        }
+        let options = DecoderOptions::default()
+            .set_strict_mode(true)
+            .set_max_width(usize::from(u16::MAX))
+            .set_max_height(usize::from(u16::MAX))
+            .jpeg_set_max_scans(MAX_SCANS)
+            .jpeg_set_out_colorspace(space);
+        let samples = zune_jpeg::JpegDecoder::new_with_options(ZCursor::new(self.stream.as_slice()), options)
+            .decode()
+            .map_err(damaged)?;
+        self.samples(space, samples)
     }
-    stored
+
+    fn decode_thoroughly(mut self) -> Result<Samples, String> {
+        self.stream.extend_from_slice(&[0xff, 0xd9]);
+        let mut decoder = jpeg_decoder::Decoder::new(self.stream.as_slice());
+        let mut samples = decoder.decode().map_err(damaged)?;
+        let space = match decoder.info().map(|info| info.pixel_format) {
+            Some(PixelFormat::L8) => ColorSpace::Luma,
+            Some(PixelFormat::RGB24) => ColorSpace::RGB,
+            Some(PixelFormat::CMYK32) => {
+                // Adobe's writers store the complement of the ink (Technical Note 5116), others the ink; the
+                // decoder takes every file for Adobe's.
+                if !self.adobe {
+                    samples.iter_mut().for_each(|v| *v = u8::MAX - *v);
+                }
+                ColorSpace::CMYK
+            }
+            _ => return Err("a JPEG of this depth is not supported".to_owned()),
+        };
+        self.samples(space, samples)
+    }
+
+    fn samples(&self, space: ColorSpace, samples: Vec<u8>) -> Result<Samples, String> {
+        let (width, height) = self.size.map(|(w, h)| (u32::from(w), u32::from(h))).unwrap_or_default();
+        if samples.len() as u64 != u64::from(width) * u64::from(height) * space.num_components() as u64 {
+            return Err("the JPEG has fewer pixels than its header says".to_owned());
+        }
+        let image = match space {
+            ColorSpace::Luma => GrayImage::from_raw(width, height, samples).map(DynamicImage::from),
+            ColorSpace::RGB => RgbImage::from_raw(width, height, samples).map(DynamicImage::from),
+            _ => return Ok(Samples::Cmyk { size: (width, height), ink: samples }),
+        };
+        Ok(Samples::Image(image.unwrap_or_default()))
+    }
 }
 
 fn walk(bytes: &[u8]) -> Result<Segments, String> {
@@ -125,7 +150,6 @@ fn walk(bytes: &[u8]) -> Result<Segments, String> {
             rest = after;
         }
     }
-    found.stream.extend_from_slice(&[0xff, 0xd9]);
     Ok(found)
 }
 
@@ -160,7 +184,7 @@ impl Segments {
     fn take(&mut self, marker: u8, body: &[u8]) -> Result<(), String> {
         match marker {
             0xc0..=0xc2 => {
-                let &[depth, h1, h0, w1, w0, components, ..] = body else {
+                let &[depth, h1, h0, w1, w0, count, ref components @ ..] = body else {
                     return Err("the JPEG has a broken frame header".to_owned());
                 };
                 if self.size.is_some() {
@@ -170,8 +194,19 @@ impl Segments {
                     return Err(format!("a JPEG of {depth} bits per sample is not supported"));
                 }
                 self.size = Some((u16::from_be_bytes([w1, w0]), u16::from_be_bytes([h1, h0])));
-                self.components = components;
-                self.keep(marker, body);
+                self.progressive = marker == 0xc2;
+                self.sampling = components.chunks_exact(3).filter_map(|c| c.get(1).copied()).collect();
+                if self.sampling.len() != usize::from(count) || components.len() % 3 != 0 {
+                    return Err("the JPEG has a broken frame header".to_owned());
+                }
+                match (count, body.to_vec()) {
+                    // With one component its resolution means nothing (T.81, A.2.2), but misleads a decoder.
+                    (1, mut body) => {
+                        body.iter_mut().skip(7).take(1).for_each(|factors| *factors = 0x11);
+                        self.keep(marker, &body);
+                    }
+                    _ => self.keep(marker, body),
+                }
             }
             0xc3 | 0xc5..=0xc7 | 0xc9..=0xcb | 0xcd..=0xcf => {
                 return Err("a lossless, hierarchical or arithmetic-coded JPEG is not supported".to_owned());

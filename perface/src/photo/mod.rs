@@ -1,8 +1,8 @@
 //! Read a photo as upright 8-bit sRGB pixels, and write one with nothing but pixels in it.
 //!
 //! A file comes from anywhere, so its size and the size its header promises are checked before memory is set
-//! aside; the format is told from the content; a file that is cut off is refused, never half read. The EXIF
-//! orientation is applied, the embedded ICC profile converted to sRGB (without one, and for the `gAMA`, `cHRM`,
+//! aside; the format is told from the content; a file that is cut off is refused, never half read (a progressive
+//! JPEG that somebody cut and closed again shows as everywhere, less sharp). The EXIF orientation is applied, the embedded ICC profile converted to sRGB (without one, and for the `gAMA`, `cHRM`,
 //! `sRGB` and `cICP` chunks of PNG, sRGB is assumed), and samples of 16 bits are rounded to 8.
 //!
 //! Everything else is dropped: position, thumbnail, maker notes, XMP, IPTC, comments, further frames and pages,
@@ -155,10 +155,10 @@ fn check_bytes(bytes: u64, max_bytes: u64) -> Result<(), String> {
 
 fn check_size((width, height): (u32, u32), max_pixels: u64) -> Result<(), String> {
     if width == 0 || height == 0 {
-        return Err(format!("the picture is {width}×{height}: it has no pixels"));
+        return Err(format!("its header says {width}×{height}: there are no pixels"));
     }
     if u64::from(width) * u64::from(height) > max_pixels {
-        return Err(format!("the picture is {width}×{height}, more than the limit of {max_pixels} pixels"));
+        return Err(format!("its header says {width}×{height} pixels, more than the limit of {max_pixels}"));
     }
     Ok(())
 }

@@ -73,16 +73,27 @@ fn naive_cmyk(size: (u32, u32), ink: &[u8]) -> Result<RgbImage, String> {
     RgbImage::from_raw(size.0, size.1, out).ok_or_else(|| "the picture has missing pixels".to_owned())
 }
 
-/// Through the profile in 16 bits, row by row, so that the only large buffer is the result.
+/// Through the profile, row by row, so that the only large buffer is the result.
 fn convert(samples: &Samples, transform: &ToSrgb) -> Result<RgbImage, String> {
-    let (width, height) = samples.size();
-    let mut out = RgbImage::new(width, height);
-    let mut source = vec![0u16; width as usize * transform.channels()];
-    let mut target = vec![0u16; width as usize * 3];
-    for (y, row) in out.chunks_exact_mut(width as usize * 3).enumerate() {
-        samples.row(y, transform.channels(), &mut source);
-        transform.row(&source, &mut target)?;
-        row.iter_mut().zip(&target).for_each(|(to, &from)| *to = narrow(from));
+    let (width, height) = (samples.size().0 as usize, samples.size().1);
+    let mut out = RgbImage::new(width as u32, height);
+    let rows = out.chunks_exact_mut(width * 3).enumerate();
+    let channels = transform.channels();
+    let applied = |e| format!("the colour profile could not be applied: {e}");
+    if samples.is_8_bit() {
+        let mut source = vec![0; width * channels];
+        for (y, row) in rows {
+            samples.row_8(y, channels, &mut source);
+            transform.in_8_bits().transform(&source, row).map_err(applied)?;
+        }
+    } else {
+        let executor = transform.in_16_bits()?;
+        let (mut source, mut target) = (vec![0; width * channels], vec![0; width * 3]);
+        for (y, row) in rows {
+            samples.row_16(y, channels, &mut source);
+            executor.transform(&source, &mut target).map_err(applied)?;
+            row.iter_mut().zip(&target).for_each(|(to, &from)| *to = narrow(from));
+        }
     }
     Ok(out)
 }
@@ -126,41 +137,50 @@ impl Samples {
         GrayImage::from_raw(image.width(), image.height(), alpha)
     }
 
-    /// Row `y` in 16 bits, as `wanted` channels a pixel; grey is repeated for RGB.
-    fn row(&self, y: usize, wanted: usize, out: &mut [u16]) {
-        fn spread<T: Copy>(
-            samples: &[T],
-            y: usize,
-            n: usize,
-            wanted: usize,
-            out: &mut [u16],
-            to_u16: impl Fn(T) -> u16,
-        ) {
-            let row = samples.chunks_exact(n).skip(y * (out.len() / wanted.max(1)));
-            for (to, from) in out.chunks_exact_mut(wanted).zip(row) {
-                for (i, to) in to.iter_mut().enumerate() {
-                    let from = if n < wanted { from.first() } else { from.get(i) };
-                    *to = from.copied().map_or(0, &to_u16);
-                }
-            }
-        }
-        let wide = |v: u8| u16::from(v) * 257;
+    fn is_8_bit(&self) -> bool {
         match self {
-            Self::Cmyk { ink, .. } => spread(ink, y, 4, wanted, out, wide),
-            Self::Image(DynamicImage::ImageLuma8(i)) => spread(i, y, 1, wanted, out, wide),
-            Self::Image(DynamicImage::ImageLumaA8(i)) => spread(i, y, 2, wanted, out, wide),
-            Self::Image(DynamicImage::ImageRgb8(i)) => spread(i, y, 3, wanted, out, wide),
-            Self::Image(DynamicImage::ImageRgba8(i)) => spread(i, y, 4, wanted, out, wide),
-            Self::Image(DynamicImage::ImageLuma16(i)) => spread(i, y, 1, wanted, out, |v| v),
-            Self::Image(DynamicImage::ImageLumaA16(i)) => spread(i, y, 2, wanted, out, |v| v),
-            Self::Image(DynamicImage::ImageRgb16(i)) => spread(i, y, 3, wanted, out, |v| v),
-            Self::Image(DynamicImage::ImageRgba16(i)) => spread(i, y, 4, wanted, out, |v| v),
-            Self::Image(other) => {
-                // Floating point, from TIFF alone.
-                let (width, wide) = (other.width(), |v: f32| (v.clamp(0.0, 1.0) * 65535.0).round() as u16);
-                let row = other.crop_imm(0, y as u32, width, 1).into_rgb32f();
-                spread(&row, 0, 3, wanted, out, wide);
-            }
+            Self::Image(image) => image.color().bytes_per_pixel() == image.color().channel_count(),
+            Self::Cmyk { .. } => true,
+        }
+    }
+
+    /// Row `y` of 8-bit samples, as `wanted` channels a pixel.
+    fn row_8(&self, y: usize, wanted: usize, out: &mut [u8]) {
+        let same = |v: u8| v;
+        match self {
+            Self::Cmyk { ink, .. } => spread(ink, y, 4, wanted, out, same),
+            Self::Image(DynamicImage::ImageLuma8(i)) => spread(i, y, 1, wanted, out, same),
+            Self::Image(DynamicImage::ImageLumaA8(i)) => spread(i, y, 2, wanted, out, same),
+            Self::Image(DynamicImage::ImageRgb8(i)) => spread(i, y, 3, wanted, out, same),
+            Self::Image(DynamicImage::ImageRgba8(i)) => spread(i, y, 4, wanted, out, same),
+            Self::Image(_) => {}
+        }
+    }
+
+    /// Row `y` of deeper samples, in 16 bits, as `wanted` channels a pixel.
+    fn row_16(&self, y: usize, wanted: usize, out: &mut [u16]) {
+        let same = |v: u16| v;
+        let whole = |v: f32| (v.clamp(0.0, 1.0) * 65535.0).round() as u16;
+        match self {
+            Self::Image(DynamicImage::ImageLuma16(i)) => spread(i, y, 1, wanted, out, same),
+            Self::Image(DynamicImage::ImageLumaA16(i)) => spread(i, y, 2, wanted, out, same),
+            Self::Image(DynamicImage::ImageRgb16(i)) => spread(i, y, 3, wanted, out, same),
+            Self::Image(DynamicImage::ImageRgba16(i)) => spread(i, y, 4, wanted, out, same),
+            Self::Image(DynamicImage::ImageRgb32F(i)) => spread(i, y, 3, wanted, out, whole),
+            Self::Image(DynamicImage::ImageRgba32F(i)) => spread(i, y, 4, wanted, out, whole),
+            _ => {}
+        }
+    }
+}
+
+/// Row `y` of `samples`, which have `n` channels, as `wanted` channels a pixel: alpha is left out, and grey
+/// repeated for RGB.
+fn spread<S: Copy, T: Default>(samples: &[S], y: usize, n: usize, wanted: usize, out: &mut [T], to: impl Fn(S) -> T) {
+    let grey = n <= 2;
+    let row = samples.chunks_exact(n).skip(y * (out.len() / wanted.max(1)));
+    for (pixel, from) in out.chunks_exact_mut(wanted).zip(row) {
+        for (i, value) in pixel.iter_mut().enumerate() {
+            *value = from.get(if grey { 0 } else { i }).copied().map(&to).unwrap_or_default();
         }
     }
 }

@@ -17,6 +17,7 @@ const NEW_SUBFILE_TYPE: u16 = 254;
 const PHOTOMETRIC: u16 = 262;
 const COLOUR_MAP: u16 = 320;
 const INK_SET: u16 = 332;
+const ICC_PROFILE: u16 = 34675;
 const DNG_VERSION: u16 = 50706;
 
 /// Values of the tag `PHOTOMETRIC`.
@@ -54,6 +55,8 @@ pub(super) fn decode(bytes: &[u8], max_pixels: u64) -> Result<Raw, String> {
         }
         _ => decode_plain(bytes, max_pixels)?,
     };
+    // The decoder drops profiles that are large beside the picture.
+    raw.icc = directory.data(ICC_PROFILE).map(<[u8]>::to_vec);
     if directory.has_more {
         raw.notes.push("pages: only the first is published".to_owned());
     }
@@ -116,6 +119,13 @@ impl<'a> Directory<'a> {
             4 => self.u32_at(at + 8)?.try_into().ok(),
             _ => None,
         }
+    }
+
+    /// The bytes of a long tag.
+    fn data(&self, tag: u16) -> Option<&'a [u8]> {
+        let at = self.find(tag)?;
+        let (length, start) = (self.u32_at(at + 4)? as usize, self.u32_at(at + 8)? as usize);
+        self.bytes.get(start..start.checked_add(length)?)
     }
 
     /// The file with another colour model written into it.
