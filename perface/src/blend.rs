@@ -11,6 +11,8 @@ use crate::plane::Plane;
 pub struct SeamOptions {
     /// The sheet is worked out on blocks of this many pixels.
     pub block_px: usize,
+    /// Standard deviation of the blur that carries the edge's colour inwards, in pixels.
+    pub reach_px: f32,
     /// No channel is corrected by more than this, in units of L\*a\*b\*.
     pub max_step: f32,
 }
@@ -21,12 +23,15 @@ pub struct SeamOptions {
 /// thing as `patch` (skin beside skin, not hair), so that its colour may be taken over. All have one size.
 pub fn without_seam(patch: &mut LabImage, under: &LabImage, alpha: &Plane, trust: &Plane, options: &SeamOptions) {
     let edge = alpha.zip(trust, |a, t| 4.0 * a * (1.0 - a) * t);
-    let weight = edge.shrunk(options.block_px);
+    // Beside the edge this is its whole step; where little of the edge is near, the step fades out.
+    const FAINT_EDGE: f32 = 0.03;
+    let sigma = options.reach_px / options.block_px as f32;
+    let weight = edge.shrunk(options.block_px).blurred(sigma);
     for k in 0..3 {
-        let step: Vec<f32> = under.pixels.iter().zip(&patch.pixels).map(|(u, p): (&Lab, &Lab)| u[k] - p[k]).collect();
-        let step = Plane::from_values(patch.width, patch.height, step);
-        let block_step = step.zip(&edge, |s, e| s * e).shrunk(options.block_px).zip(&weight, |s, w| s / w.max(1e-6));
-        let sheet = block_step.spanned(&weight.map(|w| (w * 4.0).min(1.0))).blurred(1.0);
+        let steps = under.pixels.iter().zip(&patch.pixels).zip(edge.values());
+        let steps = steps.map(|((u, p), e): ((&Lab, &Lab), _)| e * (u[k] - p[k])).collect();
+        let steps = Plane::from_values(patch.width, patch.height, steps).shrunk(options.block_px).blurred(sigma);
+        let sheet = steps.zip(&weight, |s, w| s / (w + FAINT_EDGE));
         let sheet = sheet.grown(options.block_px, patch.width, patch.height);
         for (pixel, &step) in patch.pixels.iter_mut().zip(sheet.values()) {
             pixel[k] += step.clamp(-options.max_step, options.max_step);
@@ -57,13 +62,13 @@ mod tests {
     }
 
     #[test]
-    fn a_constant_step_disappears() {
+    fn a_constant_step_nearly_disappears() {
         let (mut patch, under) = (flat([50.0, 10.0, 10.0]), flat([60.0, 5.0, 14.0]));
-        let options = SeamOptions { block_px: 4, max_step: 14.0 };
+        let options = SeamOptions { block_px: 4, reach_px: 8.0, max_step: 14.0 };
         without_seam(&mut patch, &under, &disc(), &Plane::filled(64, 64, 1.0), &options);
         let result = mixed(&patch, &under, &disc());
         for pixel in &result.pixels {
-            assert!((pixel[0] - 60.0).abs() < 0.2 && (pixel[1] - 5.0).abs() < 0.2, "{pixel:?}");
+            assert!((pixel[0] - 60.0).abs() < 2.5 && (pixel[1] - 5.0).abs() < 1.3, "{pixel:?}");
         }
     }
 
@@ -76,7 +81,7 @@ mod tests {
     #[test]
     fn a_distrusted_edge_is_not_followed() {
         let (mut patch, under) = (flat([50.0, 10.0, 10.0]), flat([10.0, 0.0, 0.0]));
-        let options = SeamOptions { block_px: 4, max_step: 14.0 };
+        let options = SeamOptions { block_px: 4, reach_px: 8.0, max_step: 14.0 };
         without_seam(&mut patch, &under, &disc(), &Plane::filled(64, 64, 0.0), &options);
         assert_eq!(patch, flat([50.0, 10.0, 10.0]));
     }

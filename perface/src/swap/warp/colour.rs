@@ -22,7 +22,7 @@ pub struct ColourOptions {
 
 impl Default for ColourOptions {
     fn default() -> Self {
-        Self { light_sigma: 0.2, light_share: 0.8, lip_share: 0.5 }
+        Self { light_sigma: 0.11, light_share: 0.9, lip_share: 0.5 }
     }
 }
 

@@ -72,6 +72,8 @@ impl Default for WarpOptions {
 
 /// Largest step in L\*a\*b\* the seam correction may take.
 const MAX_SEAM_STEP: f32 = 14.0;
+/// How far from the mask's edge its colour is felt, in face widths.
+const SEAM_REACH: f32 = 0.08;
 /// Where the mask ends, as a share of the oval's radius: on the forehead, at the temples and cheeks, along the jaw.
 const EDGE: [f32; 3] = [1.26, 1.0, 1.02];
 /// From this opening (in mouth widths) on, teeth and tongue are the target's.
@@ -273,7 +275,8 @@ impl Warp {
         let candidate_skin = occlusion::skin_likelihood(&candidate, &raster, face_px).unwrap_or_else(ones);
         let gate = occlusion::hair_gate(&target_skin, &candidate_skin, &raster, face_px);
         let both = target_skin.zip(&candidate_skin, |t, c| t * c);
-        let skin = masked(&both, &raster, |part, texel| part == Part::Skin && texel.radius < 1.0);
+        // Inside the face shade and redness are light and skin; only where hair may hang must a pixel look like skin.
+        let skin = masked(&gate, &raster, |part, texel| part == Part::Skin && texel.radius < 1.0);
 
         colour::match_light(&mut candidate, &target, &skin, face_px, &self.options.colour);
         colour::match_lips(&mut candidate, &target, &parts, &self.options.colour);
@@ -281,7 +284,11 @@ impl Warp {
         detail::match_detail(&mut candidate, &target, &skin, &parts);
 
         let alpha = self.alpha(&raster, shape, face_px).zip(&gate, |a, g| a * g);
-        let seam = SeamOptions { block_px: ((face_px / 48.0) as usize).max(1), max_step: MAX_SEAM_STEP };
+        let seam = SeamOptions {
+            block_px: ((face_px / 48.0) as usize).max(1),
+            reach_px: SEAM_REACH * face_px,
+            max_step: MAX_SEAM_STEP,
+        };
         blend::without_seam(&mut candidate, &target, &alpha, &both, &seam);
         let mixed = blend::mixed(&candidate, &target, &alpha);
         let (work, mask) = painted(patch, &raster, &mixed, &alpha);
