@@ -8,6 +8,8 @@ pub mod draw;
 pub mod error;
 pub mod file;
 pub mod geometry;
+pub mod lab;
+pub mod plane;
 pub mod summary;
 pub mod table;
 
@@ -27,6 +29,9 @@ pub mod mesh;
 pub mod group;
 pub mod pool;
 pub mod rank;
+
+pub mod blend;
+pub mod swap;
 
 pub mod eval;
 

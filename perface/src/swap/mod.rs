@@ -1,0 +1,196 @@
+//! Replacing a face: the place where engines differ.
+//!
+//! A [`Swapper`] gets a face in a photo and the pictures of one candidate and returns a patch to be laid over the photo,
+//! or a refusal that says why it would not look right. A patch is small, so many candidates can be tried and scored
+//! before one is pasted.
+
+pub mod tone;
+pub mod warp;
+
+use image::{GrayImage, RgbImage};
+
+use crate::detect::Face;
+use crate::geometry::Rect;
+use crate::mesh::Mesh;
+use tone::SkinTone;
+
+/// An engine that replaces faces.
+pub trait Swapper: Send + Sync {
+    /// The target's face with the candidate's identity; pose, expression and light stay the target's.
+    ///
+    /// # Errors
+    /// A [`Refusal`] where the result would not be believed.
+    fn swap(&self, target: &Target, candidate: &Material) -> Result<Swap, Refusal>;
+}
+
+/// The face to be replaced.
+#[derive(Clone, Copy, Debug)]
+pub struct Target<'a> {
+    /// The whole photo.
+    pub photo: &'a RgbImage,
+    /// The face's mesh in photo pixels.
+    pub mesh: &'a Mesh,
+    /// The face as detected.
+    pub face: &'a Face,
+}
+
+/// A picture of a candidate and its mesh.
+#[derive(Clone, Debug)]
+pub struct Portrait {
+    /// The picture, then halved again and again, so that small faces can be made from it without aliasing.
+    levels: Vec<RgbImage>,
+    mesh: Mesh,
+}
+
+/// Pictures are halved until a side would be shorter than this.
+const LEAST_SIDE_PX: u32 = 24;
+
+impl Portrait {
+    /// From a picture and its mesh in that picture's pixels.
+    pub fn new(picture: RgbImage, mesh: Mesh) -> Self {
+        let mut levels = vec![picture];
+        while let Some(last) = levels.last().filter(|p| p.width().min(p.height()) >= 2 * LEAST_SIDE_PX) {
+            let half = halved(last);
+            levels.push(half);
+        }
+        Self { levels, mesh }
+    }
+
+    /// The picture.
+    pub fn picture(&self) -> &RgbImage {
+        &self.levels[0]
+    }
+
+    /// Its mesh.
+    pub fn mesh(&self) -> &Mesh {
+        &self.mesh
+    }
+
+    /// The smallest level that still has `scale` pixels for each pixel of the picture, and how many times it was halved.
+    pub fn level_for(&self, scale: f32) -> (&RgbImage, u32) {
+        let halvings = if scale > 0.0 { (1.0 / scale).log2().floor().max(0.0) as usize } else { 0 };
+        let level = halvings.min(self.levels.len() - 1);
+        (&self.levels[level], level as u32)
+    }
+}
+
+fn halved(picture: &RgbImage) -> RgbImage {
+    RgbImage::from_fn(picture.width() / 2, picture.height() / 2, |x, y| {
+        let at = |dx: u32, dy: u32| picture.get_pixel(2 * x + dx, 2 * y + dy).0;
+        let corners = [at(0, 0), at(1, 0), at(0, 1), at(1, 1)];
+        image::Rgb(std::array::from_fn(|k| ((corners.iter().map(|c| u16::from(c[k])).sum::<u16>() + 2) / 4) as u8))
+    })
+}
+
+/// What an engine makes the new face from: a candidate's picture, and perhaps the same person smiling.
+#[derive(Clone, Debug)]
+pub struct Material {
+    /// With a neutral face, or the only picture there is.
+    pub neutral: Portrait,
+    /// Smiling.
+    pub twin: Option<Portrait>,
+    /// Colour of the neutral picture's skin; `None` if none was found under the mesh.
+    pub tone: Option<SkinTone>,
+}
+
+impl Material {
+    /// From a picture with its mesh, and the smiling twin with its own. The skin tone is measured here, once.
+    pub fn new(picture: RgbImage, mesh: Mesh, twin: Option<(RgbImage, Mesh)>) -> Self {
+        let tone = tone::skin_tone(&picture, &mesh);
+        let twin = twin.map(|(picture, mesh)| Portrait::new(picture, mesh));
+        Self { neutral: Portrait::new(picture, mesh), twin, tone }
+    }
+}
+
+/// A new face, to be laid over the photo.
+#[derive(Clone, Debug)]
+pub struct Swap {
+    /// The changed part of the photo.
+    pub patch: RgbImage,
+    /// Where the patch's top-left pixel lies in the photo.
+    pub patch_origin: (u32, u32),
+    /// As large as the patch: 0 where the photo is untouched, else how much of the new face is seen (at least 1).
+    pub mask: GrayImage,
+}
+
+impl Swap {
+    /// Lays the patch over `photo`; where the mask is 0, and outside the patch, no byte changes.
+    pub fn paste(&self, photo: &mut RgbImage) {
+        let (left, top) = self.patch_origin;
+        for (x, y, mask) in self.mask.enumerate_pixels() {
+            let (x_px, y_px) = (left.saturating_add(x), top.saturating_add(y));
+            if mask.0[0] > 0 && x_px < photo.width() && y_px < photo.height() {
+                photo.put_pixel(x_px, y_px, *self.patch.get_pixel(x, y));
+            }
+        }
+    }
+
+    /// The part of the photo the patch covers.
+    pub fn rect(&self) -> Rect {
+        let (left, top) = self.patch_origin;
+        Rect::from_xywh(left as f32, top as f32, self.patch.width() as f32, self.patch.height() as f32)
+    }
+}
+
+/// Why a face was not replaced.
+#[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// The head is turned too far aside.
+    #[error("the face is turned {:.0}° from the camera", off_axis_rad.to_degrees())]
+    Profile {
+        /// Between where the face looks and the camera's axis.
+        off_axis_rad: f32,
+    },
+    /// The face is too small to be built.
+    #[error("the face is only {face_px:.0} pixels wide")]
+    TooSmall {
+        /// Width of the face.
+        face_px: f32,
+    },
+    /// The mesh is missing, broken, or says that there is no face.
+    #[error("no face mesh")]
+    NoMesh,
+    /// Too much of the face lies outside the photo.
+    #[error("only {:.0} % of the face is inside the photo", 100.0 * share)]
+    CutOff {
+        /// Share of the face inside the photo.
+        share: f32,
+    },
+    /// Something covers too much of the face.
+    #[error("{:.0} % of the face is covered", 100.0 * share)]
+    Covered {
+        /// Share of the face that would have to be kept.
+        share: f32,
+    },
+    /// The candidate's picture has no usable mesh.
+    #[error("the candidate has no face mesh")]
+    BadCandidate,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_paste_changes_nothing_where_the_mask_is_zero() {
+        let mut photo = RgbImage::from_pixel(4, 4, image::Rgb([9, 9, 9]));
+        let mut mask = GrayImage::new(3, 3);
+        mask.put_pixel(0, 0, image::Luma([1]));
+        mask.put_pixel(2, 2, image::Luma([255]));
+        let swap = Swap { patch: RgbImage::from_pixel(3, 3, image::Rgb([200; 3])), patch_origin: (2, 2), mask };
+        swap.paste(&mut photo);
+        let changed: Vec<_> = photo.enumerate_pixels().filter(|p| p.2.0[0] != 9).map(|p| (p.0, p.1)).collect();
+        assert_eq!(changed, [(2, 2)]);
+    }
+
+    #[test]
+    fn levels_are_halved_until_they_are_fine_enough() {
+        let mesh = Mesh { points_px: Vec::new(), presence: 1.0 };
+        let portrait = Portrait::new(RgbImage::new(400, 300), mesh);
+        assert_eq!(portrait.level_for(1.3).1, 0);
+        assert_eq!(portrait.level_for(0.6).1, 0);
+        assert_eq!((portrait.level_for(0.3).1, portrait.level_for(0.3).0.width()), (1, 200));
+        assert_eq!(portrait.level_for(0.0001).1, 3);
+    }
+}

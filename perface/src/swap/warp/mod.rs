@@ -1,0 +1,383 @@
+//! The built-in engine: the candidate's picture bent into the target's pose, expression and light.
+//!
+//! ```text
+//! meshes ─▶ pose ─▶ field (where each point goes) ─▶ raster ─▶ both pictures at each pixel
+//!        ─▶ occlusion (hair stays) ─▶ colour, detail ─▶ blend ─▶ patch and mask
+//! ```
+//!
+//! The target itself is bent by the same field, so that its hair and neck meet the new outline; beyond the last ring,
+//! and outside the mask, no pixel changes. Faces wider than [`WarpOptions::work_face_px`] are worked on at that width; what is
+//! finer then comes from the target's own skin. Everything is computed in photo axes, so any roll is as good as another.
+
+mod colour;
+mod detail;
+mod field;
+mod occlusion;
+mod pose;
+mod raster;
+pub mod topology;
+#[rustfmt::skip]
+mod topology_table;
+
+use image::{GrayImage, RgbImage, imageops};
+
+use super::{Material, Portrait, Refusal, Swap, Swapper, Target};
+use crate::blend::{self, SeamOptions};
+use crate::geometry::{Point, Rect};
+use crate::lab::{LabImage, from_srgb, sample, to_srgb};
+use crate::mesh::Mesh;
+use crate::plane::Plane;
+pub use colour::ColourOptions;
+pub use field::FieldOptions;
+use field::smoothstep;
+use pose::{Point3, Pose};
+use raster::{Raster, Texel};
+use topology::{MEAN_SHAPE, OVAL, POINTS, Part, RADIUS, RING_RADII};
+
+/// What the engine refuses, and how far it goes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WarpOptions {
+    /// Faces turned farther from the camera are refused, in radians.
+    pub max_off_axis_rad: f32,
+    /// Narrower faces are refused, in pixels.
+    pub min_face_px: f32,
+    /// Wider faces are worked on at this width, in pixels: what candidates' pictures hold.
+    pub work_face_px: f32,
+    /// Least share of the mesh that must lie inside the photo.
+    pub min_inside: f32,
+    /// Least presence of both meshes.
+    pub min_presence: f32,
+    /// How the shape follows the candidate.
+    pub field: FieldOptions,
+    /// How colour and light follow the target.
+    pub colour: ColourOptions,
+    /// Width of the mask's soft edge, as a share of the face's radius.
+    pub feather: f32,
+}
+
+impl Default for WarpOptions {
+    fn default() -> Self {
+        Self {
+            max_off_axis_rad: 0.65,
+            min_face_px: 24.0,
+            work_face_px: 320.0,
+            min_inside: 0.9,
+            min_presence: 0.5,
+            field: FieldOptions::default(),
+            colour: ColourOptions::default(),
+            feather: 0.1,
+        }
+    }
+}
+
+/// Largest step in L\*a\*b\* the seam correction may take.
+const MAX_SEAM_STEP: f32 = 14.0;
+/// How far from the mask's edge its colour is felt, in face widths.
+const SEAM_REACH: f32 = 0.08;
+/// Where the mask ends, as a share of the oval's radius: on the forehead, at the temples and cheeks, along the jaw.
+const EDGE: [f32; 3] = [1.26, 1.0, 1.02];
+/// From this opening (in mouth widths) on, teeth and tongue are the target's.
+const OPEN_MOUTH: f32 = 0.04;
+/// Below this opening (in eye widths) an eye counts as closed and stays the target's.
+const CLOSED_EYE: f32 = 0.12;
+
+/// The built-in engine.
+#[derive(Clone, Debug, Default)]
+pub struct Warp {
+    options: WarpOptions,
+}
+
+impl Warp {
+    /// With other limits than the default.
+    pub fn new(options: WarpOptions) -> Self {
+        Self { options }
+    }
+
+    fn pose(&self, target: &Target) -> Result<Pose, Refusal> {
+        let points = &target.mesh.points_px;
+        let pose = usable(target.mesh, self.options.min_presence).then(|| Pose::of_mesh(points)).flatten();
+        let pose = pose.ok_or(Refusal::NoMesh)?;
+        if pose.scale() < self.options.min_face_px {
+            return Err(Refusal::TooSmall { face_px: pose.scale() });
+        }
+        if pose.off_axis_rad() > self.options.max_off_axis_rad {
+            return Err(Refusal::Profile { off_axis_rad: pose.off_axis_rad() });
+        }
+        let photo = Rect::from_xywh(0.0, 0.0, target.photo.width() as f32, target.photo.height() as f32);
+        let inside = points.iter().filter(|p| p[0] >= 0.0 && p[1] >= 0.0 && p[0] < photo.right && p[1] < photo.bottom);
+        let share = inside.count() as f32 / POINTS as f32;
+        if share < self.options.min_inside {
+            return Err(Refusal::CutOff { share });
+        }
+        Ok(pose)
+    }
+}
+
+impl Swapper for Warp {
+    fn swap(&self, target: &Target, candidate: &Material) -> Result<Swap, Refusal> {
+        let pose = self.pose(target)?;
+        let patch = Patch::cut(target, &pose, self.options.work_face_px);
+        let shape = Shape::of(target.mesh, &pose, candidate, &self.options)?;
+        let (work, mask, keep) = self.build(&patch, &shape);
+        Ok(patch.finish(&work, &mask, &keep))
+    }
+}
+
+/// Whether a mesh can be worked with.
+fn usable(mesh: &Mesh, min_presence: f32) -> bool {
+    mesh.points_px.len() == POINTS
+        && mesh.presence >= min_presence
+        && mesh.points_px.iter().flatten().all(|v| v.is_finite() && v.abs() < 1e6)
+}
+
+/// The part of the photo that may change, at the size it is worked on.
+struct Patch {
+    /// At photo resolution.
+    original: RgbImage,
+    origin: (u32, u32),
+    /// At working resolution.
+    work: RgbImage,
+    /// Working pixels per photo pixel, along x and y.
+    scale: [f32; 2],
+    /// Width of the face in working pixels.
+    face_px: f32,
+}
+
+impl Patch {
+    fn cut(target: &Target, pose: &Pose, work_face_px: f32) -> Self {
+        let wide = field::widened(&target.mesh.points_px, pose);
+        let rect = Rect::around(wide.iter().map(|p| Point::new(p[0], p[1])));
+        let rect = rect.unwrap_or(Rect::from_ltrb(0.0, 0.0, 1.0, 1.0));
+        let bound = |v: f32, limit: u32| v.clamp(0.0, limit as f32) as u32;
+        let (left, top) = (bound(rect.left - 1.0, target.photo.width()), bound(rect.top - 1.0, target.photo.height()));
+        let right = bound(rect.right + 2.0, target.photo.width()).max(left + 1);
+        let bottom = bound(rect.bottom + 2.0, target.photo.height()).max(top + 1);
+        let original = imageops::crop_imm(target.photo, left, top, right - left, bottom - top).to_image();
+        let wanted = (work_face_px / pose.scale()).min(1.0);
+        let work = if wanted < 1.0 {
+            let size = |length: u32| ((length as f32 * wanted).round() as u32).max(1);
+            imageops::resize(&original, size(original.width()), size(original.height()), imageops::FilterType::Triangle)
+        } else {
+            original.clone()
+        };
+        let scale = [work.width() as f32 / original.width() as f32, work.height() as f32 / original.height() as f32];
+        Self { face_px: pose.scale() * wanted, original, origin: (left, top), work, scale }
+    }
+
+    /// A point of the photo in working pixels; depth is scaled alike.
+    fn to_work(&self, p: Point3) -> Point3 {
+        let at = |v: f32, origin: u32, scale: f32| (v - origin as f32 + 0.5) * scale - 0.5;
+        [at(p[0], self.origin.0, self.scale[0]), at(p[1], self.origin.1, self.scale[1]), p[2] * self.scale[0]]
+    }
+
+    /// The result at photo resolution. `keep` is the share of the target's own finest detail to be kept.
+    fn finish(self, work: &RgbImage, mask: &Plane, keep: &Plane) -> Swap {
+        let to_byte = |v: f32| (v * 255.0).round() as u8;
+        let (width, height) = self.original.dimensions();
+        let same_size = self.work.dimensions() == (width, height);
+        let mut gray = GrayImage::new(width, height);
+        let mut patch = self.original.clone();
+        for (x, y, pixel) in patch.enumerate_pixels_mut() {
+            let at = [(x as f32 + 0.5) * self.scale[0] - 0.5, (y as f32 + 0.5) * self.scale[1] - 0.5];
+            let value = if same_size { mask.values()[(y * width + x) as usize] } else { bilinear(mask, at) };
+            if value <= 0.0 {
+                continue;
+            }
+            gray.put_pixel(x, y, image::Luma([to_byte(value.min(1.0)).max(1)]));
+            if same_size {
+                *pixel = *work.get_pixel(x, y);
+            } else {
+                let (new, old) = (sample(work, at[0], at[1]), sample(&self.work, at[0], at[1]));
+                let keep = bilinear(keep, at);
+                for k in 0..3 {
+                    let fine = f32::from(pixel.0[k]) - old[k];
+                    pixel.0[k] = (new[k] + keep * fine).round().clamp(0.0, 255.0) as u8;
+                }
+            }
+        }
+        Swap { patch, patch_origin: self.origin, mask: gray }
+    }
+}
+
+fn bilinear(plane: &Plane, [x, y]: [f32; 2]) -> f32 {
+    let (width, height) = (plane.width(), plane.height());
+    let (x, y) = (x.clamp(0.0, width as f32 - 1.0), y.clamp(0.0, height as f32 - 1.0));
+    let (left, top) = (x as usize, y as usize);
+    let (right, bottom) = ((left + 1).min(width - 1), (top + 1).min(height - 1));
+    let at = |x: usize, y: usize| plane.values()[y * width + x];
+    let (fx, fy) = (x - left as f32, y - top as f32);
+    let above = at(left, top) + fx * (at(right, top) - at(left, top));
+    let below = at(left, bottom) + fx * (at(right, bottom) - at(left, bottom));
+    above + fy * (below - above)
+}
+
+/// The three widened meshes of one swap.
+struct Shape<'a> {
+    /// Target and destination, in photo pixels.
+    target: Vec<Point3>,
+    destination: Vec<Point3>,
+    /// The candidate's picture that fits the expression better, and its mesh in that picture's pixels.
+    portrait: &'a Portrait,
+    candidate: Vec<Point3>,
+    /// Candidate pixels per photo pixel.
+    candidate_scale: f32,
+    /// Of the target: lips apart in mouth widths, lids apart in eye widths.
+    mouth_opening: f32,
+    eye_openings: [f32; 2],
+}
+
+impl<'a> Shape<'a> {
+    fn of(mesh: &Mesh, pose: &Pose, material: &'a Material, options: &WarpOptions) -> Result<Self, Refusal> {
+        let points = &mesh.points_px;
+        let frontal = |points: &[Point3]| -> Vec<Point3> { points.iter().map(|&p| pose.undo(p)).collect() };
+        let target = frontal(points);
+        // The candidate's points laid over the target, in the target's frontal frame.
+        let posed = |portrait: &Portrait| {
+            let own = portrait.mesh();
+            let fit = usable(own, 0.0).then(|| Pose::fit(&own.points_px, points)).flatten()?;
+            Some(frontal(&own.points_px.iter().map(|&p| fit.apply(p)).collect::<Vec<_>>()))
+        };
+        let neutral = posed(&material.neutral).ok_or(Refusal::BadCandidate)?;
+        let twin = material.twin.as_ref().and_then(|twin| Some((twin, posed(twin)?)));
+        let (portrait, candidate) = match twin {
+            Some((twin, smiling)) => {
+                let (shape, share) = field::matching_expression(&target, &neutral, &smiling);
+                (if share > 0.5 { twin } else { &material.neutral }, shape)
+            }
+            None => (&material.neutral, neutral),
+        };
+        let destination = field::destination(&target, &candidate, pose, &options.field);
+        let own_pose = Pose::of_mesh(&portrait.mesh().points_px).ok_or(Refusal::BadCandidate)?;
+        Ok(Self {
+            target: field::widened(points, pose),
+            destination: destination.iter().map(|&p| pose.apply(p)).collect(),
+            candidate: field::widened(&portrait.mesh().points_px, &own_pose),
+            portrait,
+            candidate_scale: pose.scale() / own_pose.scale(),
+            mouth_opening: field::mouth_opening(&target),
+            eye_openings: field::eye_openings(&target),
+        })
+    }
+}
+
+impl Warp {
+    /// The new patch at working size, its mask, and where the target's finest detail may stay.
+    fn build(&self, patch: &Patch, shape: &Shape) -> (RgbImage, Plane, Plane) {
+        let (level, halvings) = shape.portrait.level_for(shape.candidate_scale * patch.scale[0]);
+        let raster = rastered(patch, shape, halvings);
+        let parts: Vec<Option<Part>> = raster.pixels.iter().map(|p| p.map(|p| p.0)).collect();
+        let target = seen(&raster, &patch.work, |texel| texel.target_px);
+        let mut candidate = seen(&raster, level, |texel| texel.candidate_px);
+        let face_px = patch.face_px;
+
+        let ones = || Plane::filled(raster.width, raster.height, 1.0);
+        let target_skin = occlusion::skin_likelihood(&target, &raster, face_px).unwrap_or_else(ones);
+        let candidate_skin = occlusion::skin_likelihood(&candidate, &raster, face_px).unwrap_or_else(ones);
+        let gate = occlusion::hair_gate(&target_skin, &candidate_skin, &raster, face_px);
+        let both = target_skin.zip(&candidate_skin, |t, c| t * c);
+        // Inside the face shade and redness are light and skin; only where hair may hang must a pixel look like skin.
+        let skin = masked(&gate, &raster, |part, texel| part == Part::Skin && texel.radius < 1.0);
+
+        colour::match_light(&mut candidate, &target, &skin, face_px, &self.options.colour);
+        colour::match_lips(&mut candidate, &target, &parts, &self.options.colour);
+        colour::match_eyes(&mut candidate, &target, &parts);
+        detail::match_detail(&mut candidate, &target, &skin, &parts);
+
+        let alpha = self.alpha(&raster, shape, face_px).zip(&gate, |a, g| a * g);
+        let seam = SeamOptions {
+            block_px: ((face_px / 48.0) as usize).max(1),
+            reach_px: SEAM_REACH * face_px,
+            max_step: MAX_SEAM_STEP,
+        };
+        blend::without_seam(&mut candidate, &target, &alpha, &both, &seam);
+        let mixed = blend::mixed(&candidate, &target, &alpha);
+        let (work, mask) = painted(patch, &raster, &mixed, &alpha);
+        let keep = alpha.zip(&masked(&both, &raster, |part, _| part == Part::Skin), |a, s| 1.0 - a * (1.0 - s));
+        (work, mask, keep)
+    }
+
+    /// How much of the candidate is seen at each pixel, before anything in front of the face is kept.
+    fn alpha(&self, raster: &Raster, shape: &Shape, face_px: f32) -> Plane {
+        let feather = self.options.feather;
+        let inside = raster.pixels.iter().map(|pixel| {
+            let Some((part, texel)) = pixel else { return 0.0 };
+            let hole = match part {
+                Part::Mouth => shape.mouth_opening > OPEN_MOUTH,
+                Part::Eye => shape.eye_openings[usize::from(texel.frontal[0] > 0.0)] < CLOSED_EYE,
+                _ => false,
+            };
+            let edge = edge_radius(texel.frontal);
+            if hole { 0.0 } else { smoothstep(edge, edge - feather, texel.radius) }
+        });
+        Plane::from_values(raster.width, raster.height, inside.collect()).blurred(0.008 * face_px)
+    }
+}
+
+/// Where the mask ends in the direction of a point of the mean frontal face.
+fn edge_radius([x, y]: [f32; 2]) -> f32 {
+    let length = x.hypot(y).max(1e-6);
+    let (up, down) = (smoothstep(0.45, 0.85, -y / length), smoothstep(0.2, 0.7, y / length));
+    EDGE[1] + up * (EDGE[0] - EDGE[1]) + down * (EDGE[2] - EDGE[1])
+}
+
+/// Paints the destination mesh, each point knowing its place in both pictures.
+fn rastered(patch: &Patch, shape: &Shape, halvings: u32) -> Raster {
+    let shrink = 1.0 / f32::from(2u16.saturating_pow(halvings));
+    let places: Vec<Point3> = shape.destination.iter().map(|&p| patch.to_work(p)).collect();
+    let frontal_wide = MEAN_SHAPE
+        .iter()
+        .map(|p| [p[0], p[1]])
+        .chain(RING_RADII.iter().flat_map(|r| OVAL.iter().map(move |&i| [MEAN_SHAPE[i][0] * r, MEAN_SHAPE[i][1] * r])));
+    let texels: Vec<Texel> = shape
+        .target
+        .iter()
+        .zip(&shape.candidate)
+        .zip(frontal_wide)
+        .zip(RADIUS.iter())
+        .map(|(((&target, candidate), frontal), &radius)| {
+            let [x, y, _] = patch.to_work(target);
+            let candidate_px = [0, 1].map(|k| (candidate[k] + 0.5) * shrink - 0.5);
+            Texel { target_px: [x, y], candidate_px, frontal, radius }
+        })
+        .collect();
+    raster::paint(patch.work.width() as usize, patch.work.height() as usize, &places, &texels)
+}
+
+/// The picture as each pixel of the raster sees it; black where it sees nothing.
+fn seen(raster: &Raster, picture: &RgbImage, place: impl Fn(&Texel) -> [f32; 2]) -> LabImage {
+    let pixels = raster.pixels.iter().map(|pixel| match pixel {
+        Some((_, texel)) => {
+            let [x, y] = place(texel);
+            from_srgb(sample(picture, x, y))
+        }
+        None => [0.0; 3],
+    });
+    LabImage { width: raster.width, height: raster.height, pixels: pixels.collect() }
+}
+
+/// `plane` where the raster shows what `wanted` accepts, 0 elsewhere.
+fn masked(plane: &Plane, raster: &Raster, wanted: impl Fn(Part, &Texel) -> bool) -> Plane {
+    let values = plane.values().iter().zip(&raster.pixels).map(|(&v, pixel)| match pixel {
+        Some((part, texel)) if wanted(*part, texel) => v,
+        _ => 0.0,
+    });
+    Plane::from_values(raster.width, raster.height, values.collect())
+}
+
+/// The mixed picture in bytes, and the mask: positive wherever a byte may have changed.
+fn painted(patch: &Patch, raster: &Raster, mixed: &LabImage, alpha: &Plane) -> (RgbImage, Plane) {
+    const UNMOVED_PX: f32 = 0.02;
+    const LEAST_MASK: f32 = 1.0 / 255.0;
+    let mut work = patch.work.clone();
+    let mut mask = Plane::filled(raster.width, raster.height, 0.0);
+    for (i, (pixel, out)) in raster.pixels.iter().zip(work.pixels_mut()).enumerate() {
+        let Some((_, texel)) = pixel else { continue };
+        let (x, y) = ((i % raster.width) as f32, (i / raster.width) as f32);
+        let moved = (texel.target_px[0] - x).hypot(texel.target_px[1] - y) > UNMOVED_PX;
+        if moved || alpha.values()[i] > 0.0 {
+            mask.values_mut()[i] = alpha.values()[i].max(LEAST_MASK);
+            out.0 = to_srgb(mixed.pixels[i]).map(|v| v.round() as u8);
+        }
+    }
+    (work, mask)
+}
