@@ -3,7 +3,7 @@
 //! Each finished photo is one line of `journal.jsonl` in the report folder, written after the photo itself is safe
 //! on the disk. A run that is killed can therefore be resumed, and its report is the same as if it had not been.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead, BufReader, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -55,6 +55,8 @@ pub struct BatchOptions {
     pub overwrite: bool,
     /// Whether to go on from the journal of an earlier run.
     pub resume: bool,
+    /// Faces to leave as they are: places from 0, left to right, by the file that was read.
+    pub keep: HashMap<PathBuf, BTreeSet<usize>>,
 }
 
 impl Default for BatchOptions {
@@ -66,6 +68,7 @@ impl Default for BatchOptions {
             allow_no_face: false,
             overwrite: false,
             resume: false,
+            keep: HashMap::new(),
         }
     }
 }
@@ -179,7 +182,8 @@ fn one(anonymizer: &Anonymizer, input: &Input, out: &Path, options: &BatchOption
         entry_hashes.0 = file_sha256(&input.source).unwrap_or_default();
         record.size_px = Some([photo.pixels.width(), photo.pixels.height()]);
         record.notes.clone_from(&photo.notes);
-        let result = anonymizer.anonymize(photo)?;
+        let nobody = BTreeSet::new();
+        let result = anonymizer.anonymize(photo, options.keep.get(&input.source).unwrap_or(&nobody))?;
         for (stage, ms) in result.timings.into_map() {
             *record.timings_ms.entry(stage).or_default() += ms;
         }
@@ -192,7 +196,7 @@ fn one(anonymizer: &Anonymizer, input: &Input, out: &Path, options: &BatchOption
                 return Ok(());
             }
         }
-        let failed = record.faces.iter().any(|face| face.verdict == Verdict::Obscured && face.tries > 0);
+        let failed = anonymizer.replaces() && record.faces.iter().any(|face| face.verdict == Verdict::Obscured);
         if failed && options.on_failure != OnFailure::Obscure {
             record.status = Status::Dropped;
             record.notes.push("a face could not be replaced; not written".to_owned());

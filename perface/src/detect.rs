@@ -18,6 +18,7 @@ use crate::error::{Error, Result};
 use crate::geometry::{Point, Rect};
 use crate::model::{Model, Tensor};
 use crate::resample;
+use crate::turn::Turn;
 
 /// A face that was found.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -90,8 +91,8 @@ struct Look {
     height: u32,
     /// Look pixels for each photo pixel.
     scale: f32,
-    /// Clockwise quarter turns of what the network sees.
-    turns: u8,
+    /// How the network sees it.
+    turn: Turn,
 }
 
 impl Detector {
@@ -118,12 +119,12 @@ impl Detector {
             looks.sort_by(|a, b| a.scale.total_cmp(&b.scale));
             let coarse = looks.iter().position(|look| !is_tiny(look)).unwrap_or(0);
             let none_upright = found.is_empty();
-            for turns in 1..4 {
+            for turn in Turn::OTHERS {
                 let mut turned = Vec::new();
                 for (index, look) in looks.iter().enumerate().skip(coarse) {
                     // The full-size looks cost most: they follow only where a turned face is likely.
                     if index == coarse || none_upright || !turned.is_empty() {
-                        self.look(photo, Look { turns, ..*look }, &mut turned)?;
+                        self.look(photo, Look { turn, ..*look }, &mut turned)?;
                     }
                 }
                 turned.retain(|t| none_upright || t.face.score >= MIN_TURNED_SCORE);
@@ -142,7 +143,7 @@ impl Detector {
     pub fn detect_once(&self, photo: &RgbImage) -> Result<Vec<Face>> {
         let (width, height) = photo.dimensions();
         let mut found = Vec::new();
-        self.look(photo, Look { x: 0, y: 0, width, height, scale: 1.0, turns: 0 }, &mut found)?;
+        self.look(photo, Look { x: 0, y: 0, width, height, scale: 1.0, turn: Turn::NONE }, &mut found)?;
         let mut faces = merge(found, self.options.max_iou);
         faces.sort_by(|a, b| a.box_px.left.total_cmp(&b.box_px.left).then(a.box_px.top.total_cmp(&b.box_px.top)));
         Ok(faces)
@@ -157,12 +158,12 @@ impl Detector {
         faces.truncate(MAX_CANDIDATES);
         found.extend(faces.into_iter().map(|face| Found {
             face: Face {
-                box_px: unturned_rect(face.box_px, look, width, height),
-                landmarks_px: face.landmarks_px.map(|p| unturned_point(p, look, width, height)),
+                box_px: box_to_photo(look.turn.back_rect(face.box_px, width, height), look),
+                landmarks_px: face.landmarks_px.map(|p| to_photo(look.turn.back(p, width, height), look)),
                 score: face.score,
             },
             scale: look.scale,
-            turned: look.turns != 0,
+            turned: look.turn != Turn::NONE,
         }));
         Ok(())
     }
@@ -192,12 +193,12 @@ fn upright_looks(width: u32, height: u32) -> Vec<Look> {
     let longest = width.max(height) as f32;
     for shrunken in SHRUNKEN_PX {
         if longest / shrunken as f32 >= WORTH_SHRINKING {
-            looks.push(Look { x: 0, y: 0, width, height, scale: shrunken as f32 / longest, turns: 0 });
+            looks.push(Look { x: 0, y: 0, width, height, scale: shrunken as f32 / longest, turn: Turn::NONE });
         }
     }
     for (y, tile_height) in tiles(height) {
         for (x, tile_width) in tiles(width) {
-            looks.push(Look { x, y, width: tile_width, height: tile_height, scale: 1.0, turns: 0 });
+            looks.push(Look { x, y, width: tile_width, height: tile_height, scale: 1.0, turn: Turn::NONE });
         }
     }
     looks
@@ -215,7 +216,7 @@ fn tiles(length: u32) -> Vec<(u32, u32)> {
 
 fn seen_by(photo: &RgbImage, look: Look) -> Result<RgbImage> {
     let whole = (look.width, look.height) == photo.dimensions();
-    let part = if whole && look.scale == 1.0 && look.turns == 0 {
+    let part = if whole && look.scale == 1.0 {
         photo.clone()
     } else if look.scale == 1.0 {
         imageops::crop_imm(photo, look.x, look.y, look.width, look.height).to_image()
@@ -225,12 +226,7 @@ fn seen_by(photo: &RgbImage, look: Look) -> Result<RgbImage> {
         let small = resample::shrink(photo, part, target(look.width), target(look.height));
         small.ok_or_else(|| Error::model("yunet", "the photo cannot be shrunk"))?
     };
-    Ok(match look.turns {
-        1 => imageops::rotate90(&part),
-        2 => imageops::rotate180(&part),
-        3 => imageops::rotate270(&part),
-        _ => part,
-    })
+    Ok(look.turn.apply(part))
 }
 
 /// `[1, 3, H, W]`, blue first, 0–255, zeros to the right and below up to a multiple of the largest stride.
@@ -306,26 +302,20 @@ fn is_finite(face: &Face) -> bool {
         && face.landmarks_px.iter().all(|p| p.x.is_finite() && p.y.is_finite())
 }
 
-/// From look pixels to photo pixels; `width` × `height` is the size of the turned look.
-fn unturned_point(p: Point, look: Look, width: u32, height: u32) -> Point {
-    let (last_x, last_y) = (width as f32 - 1.0, height as f32 - 1.0);
-    let upright = match look.turns {
-        1 => Point::new(p.y, last_x - p.x),
-        2 => Point::new(last_x - p.x, last_y - p.y),
-        3 => Point::new(last_y - p.y, p.x),
-        _ => p,
-    };
+/// From pixels of the upright look to photo pixels.
+fn to_photo(p: Point, look: Look) -> Point {
+    if look.scale == 1.0 {
+        return Point::new(p.x + look.x as f32, p.y + look.y as f32);
+    }
     // Pixel centres are whole numbers, so scaling keeps the half pixel at the edge.
     let unscaled = |v: f32, start: u32| (v + 0.5) / look.scale - 0.5 + start as f32;
-    if look.scale == 1.0 {
-        return Point::new(upright.x + look.x as f32, upright.y + look.y as f32);
-    }
-    Point::new(unscaled(upright.x, look.x), unscaled(upright.y, look.y))
+    Point::new(unscaled(p.x, look.x), unscaled(p.y, look.y))
 }
 
-fn unturned_rect(rect: Rect, look: Look, width: u32, height: u32) -> Rect {
-    let corners = [Point::new(rect.left, rect.top), Point::new(rect.right, rect.bottom)];
-    Rect::around(corners.map(|p| unturned_point(p, look, width, height))).unwrap_or(rect)
+fn box_to_photo(rect: Rect, look: Look) -> Rect {
+    let first = to_photo(Point::new(rect.left, rect.top), look);
+    let last = to_photo(Point::new(rect.right, rect.bottom), look);
+    Rect::from_ltrb(first.x, first.y, last.x, last.y)
 }
 
 fn by_score(a: &Face, b: &Face) -> Ordering {
@@ -370,19 +360,6 @@ mod tests {
             assert_eq!(last.0 + last.1, length);
             for pair in tiles.windows(2) {
                 assert!(pair[0].0 + pair[0].1 >= pair[1].0 + TILE_OVERLAP_PX, "{length}: {pair:?}");
-            }
-        }
-    }
-
-    #[test]
-    fn a_turned_look_maps_back_to_the_same_pixel() {
-        let photo = RgbImage::from_fn(7, 5, |x, y| image::Rgb([x as u8, y as u8, 0]));
-        for turns in 0..4 {
-            let look = Look { x: 0, y: 0, width: 7, height: 5, scale: 1.0, turns };
-            let seen = seen_by(&photo, look).unwrap();
-            for (x, y, pixel) in seen.enumerate_pixels() {
-                let p = unturned_point(Point::new(x as f32, y as f32), look, seen.width(), seen.height());
-                assert_eq!((p.x, p.y), (f32::from(pixel[0]), f32::from(pixel[1])), "{turns} turns");
             }
         }
     }

@@ -16,6 +16,7 @@ pub mod table;
 pub mod photo;
 pub mod resample;
 pub mod tree;
+pub mod turn;
 
 pub mod model;
 
@@ -35,7 +36,10 @@ pub mod swap;
 
 pub mod eval;
 
+pub mod attribute;
+pub mod candidates;
 pub mod cover;
+pub mod replace;
 pub mod report;
 
 pub mod anonymize;

@@ -70,6 +70,12 @@ impl Pool {
         self.folder.join(&member.file)
     }
 
+    /// What the list says of `member` in a column of its own called `name`; `None` if that is nothing.
+    pub fn cell<'a>(&self, member: &'a Member, name: &str) -> Option<&'a str> {
+        let index = self.other_columns.iter().position(|column| column == name)?;
+        member.other.get(index).map(String::as_str).filter(|cell| !cell.is_empty())
+    }
+
     /// How many faces each of the four intersections has, in the order of [`Group::INTERSECTIONS`].
     pub fn counts(&self) -> [usize; 4] {
         Group::INTERSECTIONS.map(|group| self.members.iter().filter(|member| member.group() == group).count())

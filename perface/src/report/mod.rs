@@ -162,6 +162,12 @@ pub struct GroupRecord {
     pub n: usize,
 }
 
+impl From<&crate::group::GroupDistanceRow> for GroupRecord {
+    fn from(row: &crate::group::GroupDistanceRow) -> Self {
+        Self { name: row.name.to_string(), distance: row.distance, mean: row.mean, ci_upper: row.ci_upper, n: row.n }
+    }
+}
+
 /// Counts over a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Summary {

@@ -168,6 +168,13 @@ pub enum Refusal {
     BadCandidate,
 }
 
+impl Refusal {
+    /// Whether the target is at fault, so that no other candidate would do better.
+    pub fn is_about_target(&self) -> bool {
+        !matches!(self, Self::BadCandidate)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
