@@ -4,6 +4,7 @@
 //! arrow is a module, each noun a public type. A module uses only those listed above it.
 
 pub mod blend;
+pub mod composite;
 pub mod detect;
 pub mod error;
 pub mod geometry;
