@@ -3,15 +3,44 @@
 //! The line is `photo → detect → align → embed → group → rank → swap → check → report`; each
 //! arrow is a module, each noun a public type. A module uses only those listed above it.
 
-pub mod blend;
-pub mod composite;
-pub mod detect;
+pub mod atomic;
+pub mod draw;
 pub mod error;
+pub mod file;
 pub mod geometry;
 pub mod lab;
-pub mod mesh;
-pub mod model;
 pub mod plane;
+pub mod summary;
+pub mod table;
+
+pub mod photo;
+pub mod resample;
+pub mod tree;
+
+pub mod model;
+
+pub mod detect;
+
+pub mod align;
+pub mod embed;
+pub mod embedding;
+pub mod mesh;
+
+pub mod group;
+pub mod pool;
+pub mod rank;
+
+pub mod blend;
 pub mod swap;
+
+pub mod composite;
+
+pub mod eval;
+
+pub mod cover;
+pub mod report;
+
+pub mod anonymize;
+pub mod batch;
 
 pub use error::{Error, Result};

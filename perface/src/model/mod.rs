@@ -1,6 +1,18 @@
 //! Networks: arrays in, arrays out, whatever runs them.
 
+pub mod builtin;
+pub mod card;
+mod flatbuffer;
 pub mod onnx;
+pub mod ort;
+pub mod pack;
+pub mod repair;
+pub mod rten;
+pub mod store;
+pub mod tflite;
+
+use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::error::{Error, Result};
 
@@ -62,4 +74,38 @@ pub fn single_output(model: &str, outputs: Vec<Tensor>, want: &[usize]) -> Resul
     };
     let fits = output.shape.len() == want.len() && output.shape.iter().zip(want).all(|(g, w)| *w == 0 || g == w);
     if fits { Ok(output) } else { Err(shape_error(output.shape)) }
+}
+
+/// What runs the networks.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Runtime {
+    /// Pure Rust, always there.
+    #[default]
+    Rten,
+    /// ONNX Runtime, from its own shared library: several times faster.
+    Ort {
+        /// Path of the shared library.
+        library: PathBuf,
+    },
+}
+
+impl Runtime {
+    /// The name, for reports and caches.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Rten => "rten",
+            Self::Ort { .. } => "ort",
+        }
+    }
+
+    /// Load the bytes of an ONNX file; `name` stands in errors.
+    ///
+    /// # Errors
+    /// [`Error::Model`] if the runtime refuses it.
+    pub fn load(&self, name: &str, onnx: Vec<u8>) -> Result<Arc<dyn Model>> {
+        Ok(match self {
+            Self::Rten => Arc::new(rten::RtenModel::load(name, onnx)?),
+            Self::Ort { library } => Arc::new(ort::OrtModel::load(library, name, onnx)?),
+        })
+    }
 }

@@ -1,0 +1,53 @@
+//! What can be typed.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::commands;
+
+/// Publish photos of people without showing who they are.
+#[derive(Parser)]
+#[command(name = "perface", version, propagate_version = true, max_term_width = 100)]
+#[command(
+    after_help = "Exit codes: 0 done, 1 failure, 2 usage, 3 some input unreadable, 4 some photo had no face or a \
+                        face was obscured, 5 a gate failed.\n\nExample:\n  perface anonymize photos/ --out out/"
+)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// Options of every command.
+#[derive(Args)]
+pub struct Common {
+    /// Print the result as JSON on standard output.
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Show no progress.
+    #[arg(long, short, global = true)]
+    pub quiet: bool,
+    /// Fetch nothing; say what is missing and how to get it.
+    #[arg(long, global = true)]
+    pub offline: bool,
+    /// Folder for fetched models [default: $PERFACE_CACHE, or perface in the user's cache folder].
+    #[arg(long, global = true, value_name = "DIR")]
+    pub cache: Option<PathBuf>,
+    /// What runs the networks: auto (ort where there is a library for this machine), rten (pure Rust) or ort.
+    #[arg(long, global = true, default_value = "auto", value_name = "NAME")]
+    pub runtime: String,
+}
+
+#[derive(Subcommand)]
+pub enum Command {
+    /// Anonymise sample photos and say where to look.
+    Demo(commands::demo::Demo),
+    /// Anonymise photos: files or folders, whose tree is mirrored.
+    Anonymize(commands::anonymize::Anonymize),
+    /// Find faces.
+    Detect(commands::detect::Detect),
+    /// List, fetch, verify and add networks.
+    Models(commands::models::Models),
+}

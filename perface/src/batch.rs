@@ -1,0 +1,295 @@
+//! Anonymise many files: side by side, in a fixed order, going on past bad ones and after an interruption.
+//!
+//! Each finished photo is one line of `journal.jsonl` in the report folder, written after the photo itself is safe
+//! on the disk. A run that is killed can therefore be resumed, and its report is the same as if it had not been.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs::{self, File, OpenOptions};
+use std::io::{BufRead, BufReader, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use serde::{Deserialize, Serialize};
+
+use crate::anonymize::{Anonymizer, Timings};
+use crate::atomic::{self, Overwrite};
+use crate::error::{Error, Result};
+use crate::model::pack::sha256_hex;
+use crate::photo::{self, Limits};
+use crate::report::{PhotoRecord, Status, Verdict};
+use crate::tree::Input;
+
+/// Name of the journal in the report folder.
+pub const JOURNAL: &str = "journal.jsonl";
+
+/// No journal line is longer; a face takes about 1 kB.
+const MAX_LINE_BYTES: usize = 16 << 20;
+
+/// What to do with a photo in which a face could not be replaced.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnFailure {
+    /// Cover that face and write the photo.
+    #[default]
+    Obscure,
+    /// Do not write the photo.
+    Drop,
+    /// Stop the run.
+    Fail,
+}
+
+/// How a batch is run.
+#[derive(Clone, Debug)]
+pub struct BatchOptions {
+    /// Photos worked on side by side; at least one.
+    pub jobs: usize,
+    /// How large files and pictures may be.
+    pub limits: Limits,
+    /// What to do where a face could not be replaced.
+    pub on_failure: OnFailure,
+    /// Whether to write photos in which no face was found. They may hold one that was missed.
+    pub allow_no_face: bool,
+    /// Whether outputs that exist are replaced.
+    pub overwrite: bool,
+    /// Whether to go on from the journal of an earlier run.
+    pub resume: bool,
+}
+
+impl Default for BatchOptions {
+    fn default() -> Self {
+        Self {
+            jobs: std::thread::available_parallelism().map_or(1, usize::from),
+            limits: Limits::default(),
+            on_failure: OnFailure::default(),
+            allow_no_face: false,
+            overwrite: false,
+            resume: false,
+        }
+    }
+}
+
+/// One line of the journal.
+#[derive(Serialize, Deserialize)]
+struct Entry {
+    /// SHA-256 of the input file.
+    input_sha256: String,
+    /// SHA-256 of what was written; absent if nothing was.
+    output_sha256: Option<String>,
+    record: PhotoRecord,
+}
+
+/// First line of the journal.
+#[derive(Serialize, Deserialize, PartialEq)]
+struct Header {
+    /// Everything that shapes the pictures, seed included: a run goes on only under the same.
+    config: serde_json::Value,
+}
+
+/// The folder beside `out` for its report: `out.report`.
+pub fn report_folder(out: &Path) -> PathBuf {
+    let mut name = out.file_name().unwrap_or_default().to_os_string();
+    name.push(crate::tree::REPORT_SUFFIX);
+    out.with_file_name(name)
+}
+
+/// The configuration of the run whose journal is in `folder`, if there is one.
+pub fn journal_config(folder: &Path) -> Option<serde_json::Value> {
+    let mut lines = BufReader::new(File::open(folder.join(JOURNAL)).ok()?).lines();
+    let header: Header = serde_json::from_str(&lines.next()?.ok()?).ok()?;
+    Some(header.config)
+}
+
+/// Anonymise `inputs` into the folder `out`.
+///
+/// `config` is what shapes the pictures, for the journal. `on_photo` is told of each finished photo, from any thread,
+/// in no fixed order. Once `stop` is set, no further photo is begun. The records come in the order of `inputs`;
+/// those not begun are missing.
+///
+/// # Errors
+/// If the report folder cannot be written, the journal belongs to a run with another configuration, or a face could
+/// not be replaced under [`OnFailure::Fail`]. A photo that cannot be read is no error but a record.
+pub fn run(
+    anonymizer: &Anonymizer,
+    inputs: &[Input],
+    out: &Path,
+    config: &serde_json::Value,
+    options: &BatchOptions,
+    stop: &AtomicBool,
+    on_photo: &(dyn Fn(&PhotoRecord) + Sync),
+) -> Result<Vec<PhotoRecord>> {
+    let folder = report_folder(out);
+    let done = if options.resume { read_journal(&folder, config)? } else { HashMap::new() };
+    let journal = Mutex::new(open_journal(&folder, config, options.resume && !done.is_empty())?);
+    let next = AtomicUsize::new(0);
+    let slots: Vec<Mutex<Option<PhotoRecord>>> = inputs.iter().map(|_| Mutex::new(None)).collect();
+    let failure: Mutex<Option<Error>> = Mutex::new(None);
+    let work = || {
+        while !stop.load(Ordering::Relaxed) && lock(&failure).is_none() {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            let (Some(input), Some(slot)) = (inputs.get(index), slots.get(index)) else { return };
+            let finished = match still_done(&done, input, out) {
+                Some(entry) => Ok(entry.record.clone()),
+                None => one(anonymizer, input, out, options).and_then(|entry| {
+                    append(&journal, &folder, &entry)?;
+                    Ok(entry.record)
+                }),
+            };
+            match finished {
+                Ok(record) => {
+                    on_photo(&record);
+                    *lock(slot) = Some(record);
+                }
+                Err(error) => *lock(&failure) = Some(error),
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..options.jobs.max(1) {
+            scope.spawn(work);
+        }
+    });
+    match failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        Some(error) => Err(error),
+        None => Ok(slots.into_iter().filter_map(|s| s.into_inner().unwrap_or_else(PoisonError::into_inner)).collect()),
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Read, anonymise and write one photo. A failure that concerns this photo alone is its record.
+fn one(anonymizer: &Anonymizer, input: &Input, out: &Path, options: &BatchOptions) -> Result<Entry> {
+    let mut timings = Timings::default();
+    let mut record = PhotoRecord {
+        input: input.source.to_string_lossy().into_owned(),
+        output: None,
+        status: Status::Unreadable,
+        notes: Vec::new(),
+        size_px: None,
+        faces: Vec::new(),
+        timings_ms: BTreeMap::new(),
+    };
+    let mut entry_hashes = (String::new(), None);
+    // A panic is a defect, but it must not cost the other photos, nor publish this one.
+    let outcome = catch_unwind(AssertUnwindSafe(|| -> Result<()> {
+        let photo = timings.time("read", || photo::read(&input.source, &options.limits))?;
+        entry_hashes.0 = file_sha256(&input.source).unwrap_or_default();
+        record.size_px = Some([photo.pixels.width(), photo.pixels.height()]);
+        record.notes.clone_from(&photo.notes);
+        let result = anonymizer.anonymize(photo)?;
+        for (stage, ms) in result.timings.into_map() {
+            *record.timings_ms.entry(stage).or_default() += ms;
+        }
+        record.faces = result.faces;
+        record.status = Status::Done;
+        if record.faces.is_empty() {
+            record.status = Status::NoFace;
+            if !options.allow_no_face {
+                record.notes.push("no face was found; not written (see --allow-no-face)".to_owned());
+                return Ok(());
+            }
+        }
+        let failed = record.faces.iter().any(|face| face.verdict == Verdict::Obscured && face.tries > 0);
+        if failed && options.on_failure != OnFailure::Obscure {
+            record.status = Status::Dropped;
+            record.notes.push("a face could not be replaced; not written".to_owned());
+            return Ok(());
+        }
+        let bytes = timings.time("encode", || photo::encode(&result.photo))?;
+        let overwrite = if options.overwrite || options.resume { Overwrite::Always } else { Overwrite::Never };
+        timings.time("write", || atomic::write(&out.join(&input.output), &bytes, overwrite))?;
+        entry_hashes.1 = Some(sha256_hex(&bytes));
+        record.output = Some(input.output.to_string_lossy().into_owned());
+        Ok(())
+    }));
+    match outcome {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => refuse(&mut record, error.to_string()),
+        Err(_) => refuse(&mut record, format!("{}: an internal error; please report it", input.source.display())),
+    }
+    for (stage, ms) in timings.into_map() {
+        *record.timings_ms.entry(stage).or_default() += ms;
+    }
+    if record.status == Status::Dropped && options.on_failure == OnFailure::Fail {
+        return Err(Error::Usage(format!("{}: a face could not be replaced", input.source.display())));
+    }
+    Ok(Entry { input_sha256: entry_hashes.0, output_sha256: entry_hashes.1, record })
+}
+
+fn refuse(record: &mut PhotoRecord, reason: String) {
+    record.status = Status::Unreadable;
+    record.notes.push(reason);
+}
+
+fn file_sha256(path: &Path) -> Option<String> {
+    fs::read(path).ok().map(|bytes| sha256_hex(&bytes))
+}
+
+/// The earlier record of `input`, if the file and what was written for it are both as they were.
+fn still_done<'a>(done: &'a HashMap<String, Entry>, input: &Input, out: &Path) -> Option<&'a Entry> {
+    let entry = done.get(&*input.source.to_string_lossy())?;
+    if entry.record.status == Status::Unreadable || file_sha256(&input.source)? != entry.input_sha256 {
+        return None;
+    }
+    match (&entry.record.output, &entry.output_sha256) {
+        (Some(output), Some(sha256)) => {
+            let same = Path::new(output) == input.output && file_sha256(&out.join(output))? == *sha256;
+            same.then_some(entry)
+        }
+        _ => Some(entry),
+    }
+}
+
+fn read_journal(folder: &Path, config: &serde_json::Value) -> Result<HashMap<String, Entry>> {
+    let path = folder.join(JOURNAL);
+    let Ok(file) = File::open(&path) else { return Ok(HashMap::new()) };
+    let mut lines = BufReader::new(file).lines();
+    let header = lines.next().and_then(|line| serde_json::from_str::<Header>(&line.ok()?).ok());
+    match header {
+        None => return Ok(HashMap::new()),
+        Some(header) if header.config != *config => {
+            let reason = "it was written with other options; give the same ones, or leave out --resume".to_owned();
+            return Err(Error::Malformed { path, reason });
+        }
+        Some(_) => {}
+    }
+    // The last line of a killed run may be cut off; it is then as if that photo had not been finished.
+    Ok(lines
+        .map_while(|line| line.ok().filter(|line| line.len() <= MAX_LINE_BYTES))
+        .filter_map(|line| serde_json::from_str::<Entry>(&line).ok())
+        .map(|entry| (entry.record.input.clone(), entry))
+        .collect())
+}
+
+fn open_journal(folder: &Path, config: &serde_json::Value, append: bool) -> Result<File> {
+    fs::create_dir_all(folder).map_err(Error::io(folder))?;
+    let path = folder.join(JOURNAL);
+    let mut options = OpenOptions::new();
+    if append {
+        options.append(true);
+    } else {
+        options.write(true).truncate(true);
+    }
+    let mut file = options.create(true).open(&path).map_err(Error::io(&path))?;
+    if append {
+        // A line that was cut off must not run into the next one.
+        file.write_all(b"\n").map_err(Error::io(&path))?;
+    } else {
+        let header = Header { config: config.clone() };
+        write_line(&mut file, &header).map_err(Error::io(&path))?;
+    }
+    Ok(file)
+}
+
+fn append(journal: &Mutex<File>, folder: &Path, entry: &Entry) -> Result<()> {
+    write_line(&mut lock(journal), entry).map_err(Error::io(folder.join(JOURNAL)))
+}
+
+fn write_line(file: &mut File, line: &impl Serialize) -> std::io::Result<()> {
+    let mut bytes = serde_json::to_vec(line)?;
+    bytes.push(b'\n');
+    file.write_all(&bytes)
+}

@@ -1,0 +1,7 @@
+//! How good the parts are: statistics, the group protocol, and pictures of the numbers.
+
+pub mod group_list;
+pub mod groups;
+pub mod plot;
+pub mod pool_accuracy;
+pub mod stats;

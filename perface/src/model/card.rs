@@ -1,0 +1,88 @@
+//! What is known of each network: its file, its preprocessing, its threshold, its licence.
+//!
+//! A card is the only home of a network's constants. Built-in cards are in [`builtin`]; a user's
+//! own network brings its card as JSON beside the file.
+
+use serde::{Deserialize, Serialize};
+
+/// What a network is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Finds faces with five landmarks.
+    Detector,
+    /// Turns an aligned face into an embedding.
+    Embedder,
+    /// Finds the 468 points of the face mesh.
+    Mesh,
+    /// Estimates gender.
+    Gender,
+    /// Estimates age.
+    Age,
+}
+
+/// Order of the colour channels a network was trained with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Channels {
+    /// Red first.
+    Rgb,
+    /// Blue first.
+    Bgr,
+}
+
+/// How a picture becomes a network's input: `(value − mean) / scale` for each channel of 0–255.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Preprocessing {
+    /// Width of the input, in pixels.
+    pub width_px: u32,
+    /// Height of the input, in pixels.
+    pub height_px: u32,
+    /// Order of the channels.
+    pub channels: Channels,
+    /// Subtracted from each channel, in the order of `channels`.
+    pub mean: [f32; 3],
+    /// Divides what is left.
+    pub scale: f32,
+}
+
+/// A network's card.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ModelCard {
+    /// Short name, as on the command line.
+    pub name: String,
+    /// What it is for.
+    pub role: Role,
+    /// What its similarity is called in output, for an embedder: never more than it is.
+    pub similarity: String,
+    /// How pictures are prepared.
+    pub preprocessing: Preprocessing,
+    /// Length of the embedding; absent for other roles.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub embedding_len: Option<usize>,
+    /// Cosine from which two faces count as one person, and where that number comes from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub same_person: Option<Threshold>,
+    /// Licence of the weights.
+    pub licence: String,
+    /// Where the weights come from.
+    pub source: String,
+    /// SHA-256 of the file that is run.
+    pub sha256: String,
+}
+
+/// A decision threshold and its source.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Threshold {
+    /// The cosine itself: at or above it, the same person.
+    pub cosine: f32,
+    /// Who says so.
+    pub source: String,
+}
+
+impl ModelCard {
+    /// Name of the file this card's network is kept under.
+    pub fn file_name(&self) -> String {
+        format!("{}.onnx", self.name)
+    }
+}

@@ -1,0 +1,252 @@
+//! What was found, chosen, changed and refused: the record of one run.
+//!
+//! A report holds names of files, similarities and choices, so it is confidential; [`Report::public`] makes the part
+//! that may be published. It is data: pages and tables are made from it elsewhere.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::geometry::{Point, Rect};
+use crate::model::card::{ModelCard, Role};
+
+/// Version of the report's JSON.
+pub const SCHEMA: u32 = 1;
+
+/// The record of one run.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Report {
+    /// Version of this format: 1.
+    pub schema: u32,
+    /// Program and version.
+    pub tool: String,
+    /// What ran the networks.
+    pub runtime: String,
+    /// Every option that shapes the result.
+    pub config: serde_json::Value,
+    /// The networks that ran.
+    pub models: Vec<ModelRecord>,
+    /// One record for each input, in the order they were given.
+    pub photos: Vec<PhotoRecord>,
+    /// Counts over all photos.
+    pub summary: Summary,
+    /// Time spent in each stage over all photos and threads, in milliseconds.
+    pub timings_ms: BTreeMap<String, f64>,
+}
+
+/// Which network, by hash, and under which terms.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ModelRecord {
+    /// Its short name.
+    pub name: String,
+    /// SHA-256 of its file.
+    pub sha256: String,
+    /// Licence of its weights.
+    pub licence: String,
+    /// What it was used for.
+    pub role: Role,
+}
+
+impl From<&ModelCard> for ModelRecord {
+    fn from(card: &ModelCard) -> Self {
+        Self { name: card.name.clone(), sha256: card.sha256.clone(), licence: card.licence.clone(), role: card.role }
+    }
+}
+
+/// How one input ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// Written, with every face replaced, obscured or deliberately kept.
+    Done,
+    /// No face was found. Written only if that was allowed.
+    NoFace,
+    /// Could not be read, worked on or written; nothing was written.
+    Unreadable,
+    /// Not written, because a face could not be replaced and that was asked for.
+    Dropped,
+}
+
+/// What became of a face.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// Another face stands in its place.
+    Replaced,
+    /// A solid fill covers the head.
+    Obscured,
+    /// Left as it was, because it was named to be kept.
+    Kept,
+}
+
+/// One input.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct PhotoRecord {
+    /// The file that was read.
+    pub input: String,
+    /// The file that was written, under the output folder; absent if none was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output: Option<String>,
+    /// How it ended.
+    pub status: Status,
+    /// Why nothing was written, or what a reader should know of the file.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+    /// Width and height, upright; absent if it could not be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size_px: Option<[u32; 2]>,
+    /// Its faces, from left to right.
+    #[serde(default)]
+    pub faces: Vec<FaceRecord>,
+    /// Time spent in each stage, in milliseconds.
+    #[serde(default)]
+    pub timings_ms: BTreeMap<String, f64>,
+}
+
+/// One face.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct FaceRecord {
+    /// The detector's box, in photo pixels.
+    pub box_px: Rect,
+    /// How sure the detector was, in `[0, 1]`.
+    pub score: f32,
+    /// Eyes, nose tip and mouth corners, in photo pixels.
+    pub landmarks_px: [Point; 5],
+    /// Estimated chance of male gender, in `[0, 1]`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub p_male: Option<f32>,
+    /// Estimated age.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub age_years: Option<f32>,
+    /// Distances to every group.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<GroupRecord>,
+    /// The group a replacement was taken from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chosen_group: Option<String>,
+    /// How the group was chosen: `similarity` or `classifier`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grouped_by: Option<String>,
+    /// Name of the candidate that stands in its place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub candidate: Option<String>,
+    /// Cosine of the original with the candidate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub similarity_before: Option<f32>,
+    /// Cosine of the original with the result.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub similarity_after: Option<f32>,
+    /// How many candidates were tried.
+    #[serde(default)]
+    pub tries: usize,
+    /// What became of it.
+    pub verdict: Verdict,
+    /// Why it was obscured or kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// A face's distance to one group.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct GroupRecord {
+    /// Name of the group.
+    pub name: String,
+    /// The distance that decides, by the definition in the configuration.
+    pub distance: f64,
+    /// Mean of 1 − cosine over the group.
+    pub mean: f64,
+    /// Upper limit of the 95 % confidence interval of that mean; absent for a single member.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ci_upper: Option<f64>,
+    /// How many members.
+    pub n: usize,
+}
+
+/// Counts over a run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Summary {
+    /// Inputs.
+    pub photos: usize,
+    /// Faces in them.
+    pub faces: usize,
+    /// Faces another stands in for.
+    pub replaced: usize,
+    /// Faces covered.
+    pub obscured: usize,
+    /// Faces left as they were on purpose.
+    pub kept: usize,
+    /// Photos in which no face was found.
+    pub no_face: usize,
+    /// Photos not written because a face could not be replaced.
+    pub dropped: usize,
+    /// Inputs that could not be read, worked on or written.
+    pub unreadable: usize,
+}
+
+impl Summary {
+    /// Count `photos`.
+    pub fn of(photos: &[PhotoRecord]) -> Self {
+        let mut summary = Self { photos: photos.len(), ..Self::default() };
+        for photo in photos {
+            match photo.status {
+                Status::Done => {}
+                Status::NoFace => summary.no_face += 1,
+                Status::Unreadable => summary.unreadable += 1,
+                Status::Dropped => summary.dropped += 1,
+            }
+            for face in &photo.faces {
+                summary.faces += 1;
+                match face.verdict {
+                    Verdict::Replaced => summary.replaced += 1,
+                    Verdict::Obscured => summary.obscured += 1,
+                    Verdict::Kept => summary.kept += 1,
+                }
+            }
+        }
+        summary
+    }
+}
+
+impl Report {
+    /// The part that may be published: no names, seeds, candidates, places or similarities, only what was done.
+    pub fn public(&self) -> serde_json::Value {
+        let mut verdicts: BTreeMap<&str, usize> = BTreeMap::new();
+        for face in self.photos.iter().flat_map(|photo| &photo.faces) {
+            let why = match (face.verdict, face.reason.as_deref()) {
+                (Verdict::Obscured, Some(reason)) => reason,
+                _ => continue,
+            };
+            *verdicts.entry(why).or_default() += 1;
+        }
+        let config = match &self.config {
+            serde_json::Value::Object(map) => map
+                .iter()
+                .filter(|(key, _)| PUBLIC_CONFIG.contains(&key.as_str()))
+                .map(|(k, v)| (k.clone(), v.clone()))
+                .collect(),
+            _ => serde_json::Map::new(),
+        };
+        serde_json::json!({
+            "schema": self.schema,
+            "tool": self.tool,
+            "runtime": self.runtime,
+            "config": config,
+            "models": self.models,
+            "summary": self.summary,
+            "obscured_because": verdicts,
+        })
+    }
+}
+
+/// Options that say what was done without helping anybody to undo it.
+const PUBLIC_CONFIG: [&str; 8] =
+    ["engine", "model", "similarity", "same_person_cosine", "min_score", "on_failure", "tries", "group_distance"];
+
+/// Time spent in each stage over all `photos`, in milliseconds.
+pub fn total_timings(photos: &[PhotoRecord]) -> BTreeMap<String, f64> {
+    let mut total = BTreeMap::new();
+    for (stage, ms) in photos.iter().flat_map(|photo| &photo.timings_ms) {
+        *total.entry(stage.clone()).or_default() += ms;
+    }
+    total
+}
