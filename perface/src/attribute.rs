@@ -30,6 +30,10 @@ impl Attributes {
 pub struct AttributeReader;
 impl AttributeReader {
     /// x
+    pub fn new(_g: std::sync::Arc<dyn crate::model::Model>, _a: std::sync::Arc<dyn crate::model::Model>) -> Self {
+        Self
+    }
+    /// x
     pub fn read(&self, _photo: &RgbImage, _face: &Face) -> Result<Attributes> {
         Ok(Attributes { p_male: 0.5, age_years: 30.0 })
     }
