@@ -150,9 +150,12 @@ impl Synthesize {
         let mut left_out = Vec::new();
         for row in table.rows() {
             let id = row.get("face_id").to_owned();
-            let age: f64 = row.parse("age")?;
+            let Ok(age) = row.get("age").parse::<f64>() else {
+                left_out.push(format!("{id}: age is not known"));
+                continue;
+            };
             let gender: Gender = row.parse("gender")?;
-            if age < ADULT_FROM_YEARS {
+            if age.is_nan() || age < ADULT_FROM_YEARS {
                 left_out.push(format!("{id}: {age} years old"));
             } else if self.skip.contains(&id) {
                 left_out.push(format!("{id}: as asked"));
