@@ -48,6 +48,16 @@ pub enum Command {
     Anonymize(commands::anonymize::Anonymize),
     /// Find faces.
     Detect(commands::detect::Detect),
+    /// How alike two faces are, or which of two is closer to a third.
+    Compare(commands::compare::Compare),
+    /// Which group of the pool a face is nearest to.
+    Group(commands::group::Group),
+    /// Candidates of the chosen group, least similar first, as a sheet.
+    Rank(commands::rank::Rank),
+    /// Build, list, synthesize and measure pools of candidate faces.
+    Pool(commands::pool::Pool),
+    /// Measure how good groups are.
+    Eval(commands::eval::Eval),
     /// List, fetch, verify and add networks.
     Models(commands::models::Models),
 }

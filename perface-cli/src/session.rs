@@ -1,15 +1,28 @@
 //! What the commands share: the networks of this machine, loaded as they are needed.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::Result;
-use perface::detect::{Detector, DetectorOptions};
-use perface::model::card::ModelCard;
+use anyhow::{Context, Result};
+use perface::align;
+use perface::attribute::AttributeReader;
+use perface::candidates::{Candidates, Reader};
+use perface::detect::{Detector, DetectorOptions, Face};
+use perface::embed::Embedder;
+use perface::embedding::Embedding;
+use perface::mesh::Mesher;
+use perface::model::card::{ModelCard, Role};
 use perface::model::store::Store;
 use perface::model::{Model, Runtime};
+use perface::photo::{self, Limits, Photo};
+use perface::pool::{Pool, builtin};
+use perface::replace::Gate;
 
 use crate::args::Common;
 use crate::progress;
+
+/// The embedder used where none is named.
+pub const DEFAULT_MODEL: &str = "sface";
 
 /// The store and runtime a command works with.
 pub struct Session {
@@ -22,8 +35,7 @@ pub struct Session {
 impl Session {
     /// As the common options say.
     pub fn open(common: &Common) -> Result<Self> {
-        let store =
-            Store::open(common.cache.clone(), common.offline, progress::downloads(common.json && common.quiet))?;
+        let store = open_store(common)?;
         let runtime = store.runtime(&common.runtime)?;
         Ok(Self { store, runtime })
     }
@@ -36,5 +48,82 @@ impl Session {
     /// The face detector.
     pub fn detector(&self, options: DetectorOptions) -> Result<Detector> {
         Ok(Detector::new(self.load("yunet")?.1, options))
+    }
+
+    /// The embedder called `name`.
+    pub fn embedder(&self, name: &str) -> Result<Embedder> {
+        let (card, model) = self.load(name)?;
+        if card.role != Role::Embedder {
+            let reason = format!("{name} finds no similarity; `perface models list` shows the embedders");
+            return Err(perface::Error::Usage(reason).into());
+        }
+        Ok(Embedder::new(card, model))
+    }
+
+    /// A recogniser that results must get past.
+    pub fn gate(&self, name: &str) -> Result<Gate> {
+        let embedder = self.embedder(name)?;
+        let threshold = embedder.card().same_person.as_ref().map(|t| t.cosine);
+        let missing =
+            format!("the card of {name} gives no threshold, so it cannot tell whether two faces are one person");
+        let same_person_cosine = threshold.ok_or(perface::Error::Usage(missing))?;
+        Ok(Gate { embedder, same_person_cosine })
+    }
+
+    /// What finds and reads the largest face of a picture.
+    pub fn reader(&self, model: &str) -> Result<Reader> {
+        Ok(Reader {
+            detector: self.detector(DetectorOptions::default())?,
+            mesher: Mesher::new(self.load("facemesh")?.1),
+            embedder: self.embedder(model)?,
+        })
+    }
+
+    /// What reads apparent gender and age.
+    pub fn attributes(&self) -> Result<AttributeReader> {
+        Ok(AttributeReader::new(self.load("gender")?.1, self.load("age")?.1))
+    }
+
+    /// The pool in `folder`, or the built-in one.
+    pub fn pool(&self, folder: Option<&Path>) -> Result<Pool> {
+        let folder: PathBuf = match folder {
+            Some(folder) => folder.to_owned(),
+            None => builtin::unpack(&self.store.root().join("pool"))?,
+        };
+        Ok(Pool::load(&folder)?)
+    }
+
+    /// A pool made ready for `reader`.
+    pub fn candidates(&self, folder: Option<&Path>, reader: Reader) -> Result<Candidates> {
+        let cache = self.store.root().join("embeddings");
+        std::fs::create_dir_all(&cache).with_context(|| cache.display().to_string())?;
+        Ok(Candidates::load(self.pool(folder)?, reader, &cache, self.runtime.name())?)
+    }
+}
+
+/// The store the common options name.
+pub fn open_store(common: &Common) -> Result<Store> {
+    Ok(Store::open(common.cache.clone(), common.offline, progress::downloads(common.quiet))?)
+}
+
+/// A picture of one person: its largest face, embedded.
+pub struct OnePerson {
+    /// The picture.
+    pub photo: Photo,
+    /// The face.
+    pub face: Face,
+    /// Its embedding.
+    pub embedding: Embedding,
+}
+
+impl OnePerson {
+    /// Read the picture in `path`.
+    pub fn read(path: &Path, reader: &Reader) -> Result<Self> {
+        let no_face = |reason: &str| perface::Error::Unreadable { path: path.to_owned(), reason: reason.to_owned() };
+        let photo = photo::read(path, &Limits::default())?;
+        let face = reader.largest_face(&photo.pixels)?.ok_or_else(|| no_face("no face was found"))?;
+        let aligned = align::align(&photo.pixels, &face).ok_or_else(|| no_face("the face cannot be aligned"))?;
+        let embedding = reader.embedder.embed_one(&aligned)?;
+        Ok(Self { photo, face, embedding })
     }
 }

@@ -202,6 +202,15 @@ impl GroupBy {
     }
 }
 
+impl fmt::Display for GroupSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Four => "four",
+            Self::Eight => "eight",
+        })
+    }
+}
+
 impl fmt::Display for GroupBy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {

@@ -34,6 +34,8 @@ pub mod rank;
 pub mod blend;
 pub mod swap;
 
+pub mod composite;
+
 pub mod eval;
 
 pub mod attribute;

@@ -1,6 +1,8 @@
 //! `perface anonymize`: photos in, photos without their people out.
 
-use std::path::PathBuf;
+use std::collections::{BTreeSet, HashMap};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, Result};
@@ -9,9 +11,15 @@ use perface::anonymize::Anonymizer;
 use perface::atomic::{self, Overwrite};
 use perface::batch::{self, BatchOptions, OnFailure};
 use perface::detect::DetectorOptions;
+use perface::draw::Seed;
+use perface::rank::{DEFAULT_BOTTOM, Pick, PickOptions};
+use perface::replace::{DEFAULT_CLEAR_MARGIN, DEFAULT_TRIES, ReplaceOptions, Replacer};
 use perface::report::{self, ModelRecord, PhotoRecord, Report, Status, Summary};
+use perface::swap::warp::{Warp, WarpOptions};
 use perface::tree;
+use serde_json::{Value, json};
 
+use super::group::GroupArgs;
 use crate::args::Common;
 use crate::output::{self, Outcome};
 use crate::progress;
@@ -19,7 +27,11 @@ use crate::session::Session;
 
 /// Options of `anonymize`.
 #[derive(Args)]
-#[command(after_help = "Example:\n  perface anonymize photos/ --out out/ --engine none")]
+#[command(
+    after_help = "Examples:\n  perface anonymize photos/ --out out/\n  perface anonymize photos/ --out out/ --engine none      \
+                        cover every head, replace nobody\n  perface anonymize team.jpg --out out/ --keep team.jpg#2   leave the \
+                        second face from the left"
+)]
 pub struct Anonymize {
     /// Photos or folders.
     #[arg(required = true)]
@@ -28,8 +40,31 @@ pub struct Anonymize {
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
     /// What takes a face's place.
-    #[arg(long, value_enum, default_value_t = EngineName::None)]
+    #[arg(long, value_enum, default_value_t = EngineName::Warp)]
     pub engine: EngineName,
+    #[command(flatten)]
+    pub group: GroupArgs,
+    /// Recognisers that must not know a result, beside --model.
+    #[arg(long, value_name = "MODELS", value_delimiter = ',')]
+    pub gates: Vec<String>,
+    /// Which candidate is tried first: one drawn among the least similar, or always the very least (the paper's rule).
+    #[arg(long, value_enum, default_value_t = PickName::Draw)]
+    pub pick: PickName,
+    /// Among how many of the least similar candidates to draw.
+    #[arg(long, default_value_t = DEFAULT_BOTTOM, value_name = "N")]
+    pub bottom: usize,
+    /// Candidates tried before a face is covered instead.
+    #[arg(long, default_value_t = DEFAULT_TRIES, value_name = "N")]
+    pub tries: usize,
+    /// Seed of all draws, for repeating a run; keep it secret [default: a new random one].
+    #[arg(long)]
+    pub seed: Option<Seed>,
+    /// Leave a face as it is: photo and number from the left, as --dry-run shows them. May be repeated.
+    #[arg(long, value_name = "PHOTO#N")]
+    pub keep: Vec<String>,
+    /// Only look: write a sheet of what was found, for a person to review.
+    #[arg(long)]
+    pub dry_run: bool,
     /// Photos worked on side by side [default: one for each core].
     #[arg(long, value_name = "N")]
     pub jobs: Option<usize>,
@@ -52,8 +87,18 @@ pub struct Anonymize {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum EngineName {
+    /// Another face, bent into pose, expression and light of the photo.
+    Warp,
     /// A solid fill over every head; no faces are needed in their place.
     None,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum PickName {
+    /// One drawn among the --bottom least similar.
+    Draw,
+    /// The least similar.
+    Least,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -66,16 +111,35 @@ pub enum OnFailureName {
     Fail,
 }
 
+/// Parses what a user would type, so that defaults are said once.
+#[derive(clap::Parser)]
+struct Defaults {
+    #[command(flatten)]
+    anonymize: Anonymize,
+}
+
 impl Anonymize {
+    /// With the defaults of the command line.
+    pub fn of(photos: Vec<PathBuf>, out: PathBuf) -> Result<Self> {
+        let mut words = vec![std::ffi::OsString::from("anonymize"), "--out".into(), out.into()];
+        words.push("--".into());
+        words.extend(photos.into_iter().map(Into::into));
+        Ok(<Defaults as clap::Parser>::try_parse_from(words)?.anonymize)
+    }
+
     pub fn run(&self, common: &Common) -> Result<Outcome> {
         let inputs = tree::inputs(&self.photos, Some(&self.out))?;
         if inputs.photos.is_empty() && inputs.failed.is_empty() {
             return Err(perface::Error::Usage("no photo was found in what was named".to_owned()).into());
         }
         let session = Session::open(common)?;
-        let detector = session.detector(DetectorOptions { min_score: self.min_score, ..Default::default() })?;
-        let anonymizer = Anonymizer::covering(detector);
-        let config = serde_json::json!({ "engine": "none", "min_score": self.min_score });
+        if self.dry_run {
+            return super::dry_run::run(self, &session, &inputs, common);
+        }
+        let folder = batch::report_folder(&self.out);
+        let seed = self.seed(&folder)?;
+        let setup = self.setup(&session, seed)?;
+        let Setup { anonymizer, config, models } = setup;
         let options = BatchOptions {
             jobs: self.jobs.unwrap_or(BatchOptions::default().jobs),
             on_failure: match self.on_failure {
@@ -86,6 +150,7 @@ impl Anonymize {
             allow_no_face: self.allow_no_face,
             overwrite: self.overwrite,
             resume: self.resume,
+            keep: self.kept(&inputs.photos)?,
             ..Default::default()
         };
         let bar = progress::bar(inputs.photos.len(), "photos", common.quiet);
@@ -100,7 +165,6 @@ impl Anonymize {
         let mut photos = batch::run(&anonymizer, &inputs.photos, &self.out, &config, &options, &stop, &on_photo)?;
         bar.finish_and_clear();
         photos.extend(inputs.failed.iter().map(|error| unreadable(error.to_string())));
-        let models = vec![ModelRecord::from(&session.store.card("yunet")?)];
         let report = Report {
             schema: report::SCHEMA,
             tool: format!("perface {}", env!("CARGO_PKG_VERSION")),
@@ -111,19 +175,130 @@ impl Anonymize {
             timings_ms: report::total_timings(&photos),
             photos,
         };
-        let folder = batch::report_folder(&self.out);
         let json = serde_json::to_vec_pretty(&report)?;
         atomic::write(&folder.join("report.json"), &json, Overwrite::Always)
             .context("the report could not be written")?;
         output::print(common.json, &report, |report| summary(report, &self.out, &folder))?;
-        Ok(outcome(&report.summary))
+        Ok(outcome(&report.summary, anonymizer.replaces()))
     }
 }
 
-fn outcome(summary: &Summary) -> Outcome {
+/// What a run needs before the first photo is read.
+pub struct Setup {
+    /// The line.
+    pub anonymizer: Anonymizer,
+    /// What shapes the pictures, for journal and report.
+    pub config: Value,
+    /// The networks in use.
+    pub models: Vec<ModelRecord>,
+}
+
+impl Anonymize {
+    /// The seed given, or that of the run to resume, or a new one.
+    fn seed(&self, report_folder: &Path) -> Result<Seed> {
+        if let Some(seed) = self.seed {
+            return Ok(seed);
+        }
+        let earlier = if self.resume { batch::journal_config(report_folder) } else { None };
+        let revealed = earlier.as_ref().and_then(|config| config.get("seed")).and_then(Value::as_str);
+        Ok(match revealed.and_then(|text| text.parse().ok()) {
+            Some(seed) => seed,
+            None => Seed::random()?,
+        })
+    }
+
+    fn setup(&self, session: &Session, seed: Seed) -> Result<Setup> {
+        let detector = session.detector(DetectorOptions { min_score: self.min_score, ..Default::default() })?;
+        let mut config = json!({ "engine": "none", "min_score": self.min_score, "keep": self.keep });
+        let mut models = vec![ModelRecord::from(&session.store.card("yunet")?)];
+        if self.engine == EngineName::None {
+            return Ok(Setup { anonymizer: Anonymizer::covering(detector), config, models });
+        }
+        let names: BTreeSet<&str> =
+            self.gates.iter().map(String::as_str).filter(|name| *name != self.group.model).collect();
+        let gates = std::iter::once(self.group.model.as_str())
+            .chain(names)
+            .map(|name| session.gate(name))
+            .collect::<Result<Vec<_>>>()?;
+        let card = session.store.card(&self.group.model)?;
+        let candidates = session.candidates(self.group.pool.as_deref(), session.reader(&self.group.model)?)?;
+        let held_out = candidates.pool().record().held_out(&card.sha256, &self.group.group_distance.to_string());
+        let (group_by, because) = self.group.group_by.resolve(held_out);
+        for name in ["facemesh", "gender", "age"] {
+            models.push(ModelRecord::from(&session.store.card(name)?));
+        }
+        models.extend(gates.iter().map(|gate| ModelRecord::from(gate.embedder.card())));
+        let pick = match self.pick {
+            PickName::Least => Pick::Least,
+            PickName::Draw => Pick::Draw { bottom: self.bottom },
+        };
+        let options = ReplaceOptions {
+            seed,
+            group_distance: self.group.group_distance,
+            group_set: self.group.groups,
+            group_by,
+            pick: PickOptions { pick, ..Default::default() },
+            tries: self.tries,
+            clear_margin: DEFAULT_CLEAR_MARGIN,
+        };
+        let shaping = json!({
+            "engine": "warp",
+            "model": card.name,
+            "similarity": card.similarity,
+            "same_person_cosine": gates.first().map(|gate| gate.same_person_cosine),
+            "gates": gates.iter().map(|gate| gate.embedder.card().name.clone()).collect::<Vec<_>>(),
+            "pool": candidates.pool().folder(),
+            "pool_faces": candidates.pool().members().len(),
+            "group_distance": options.group_distance.to_string(),
+            "groups": options.group_set,
+            "group_by": group_by,
+            "group_by_because": because,
+            "pick": pick,
+            "tries": self.tries,
+            "runtime": session.runtime.name(),
+            "seed": seed.reveal(),
+        });
+        if let (Value::Object(config), Value::Object(shaping)) = (&mut config, shaping) {
+            config.extend(shaping);
+        }
+        let replacer = Replacer {
+            detector: detector.clone(),
+            mesher: perface::mesh::Mesher::new(session.load("facemesh")?.1),
+            swapper: Arc::new(Warp::new(WarpOptions::default())),
+            gates,
+            attributes: Some(session.attributes()?),
+            candidates,
+            options,
+        };
+        Ok(Setup { anonymizer: Anonymizer::replacing(detector, replacer), config, models })
+    }
+
+    /// The faces named by --keep, by the file they are in.
+    fn kept(&self, photos: &[tree::Input]) -> Result<HashMap<PathBuf, BTreeSet<usize>>> {
+        let mut kept: HashMap<PathBuf, BTreeSet<usize>> = HashMap::new();
+        for named in &self.keep {
+            let usage = |reason: String| perface::Error::Usage(format!("--keep {named}: {reason}"));
+            let (name, number) =
+                named.rsplit_once('#').ok_or_else(|| usage("is not of the form PHOTO#N".to_owned()))?;
+            let number: usize = number.parse().map_err(|_| usage("N is the number of a face, from 1".to_owned()))?;
+            let index = number.checked_sub(1).ok_or_else(|| usage("faces are counted from 1".to_owned()))?;
+            let matching = photos.iter().filter(|p| p.source == Path::new(name) || p.output == Path::new(name));
+            let matching: Vec<_> = matching.collect();
+            match matching.as_slice() {
+                [one] => kept.entry(one.source.clone()).or_default().insert(index),
+                [] => return Err(usage("no such photo in this run".to_owned()).into()),
+                _ => return Err(usage("more than one photo has this name; give its whole path".to_owned()).into()),
+            };
+        }
+        Ok(kept)
+    }
+}
+
+/// Faces covered because covering was asked for are no reason to look twice; those that could not be replaced are.
+fn outcome(summary: &Summary, replaces: bool) -> Outcome {
     if summary.unreadable > 0 {
         Outcome::SomeUnreadable
-    } else if summary.no_face > 0 || summary.dropped > 0 || summary.obscured > 0 {
+    } else if summary.no_face > 0 || summary.dropped > 0 || (replaces && summary.obscured > 0) {
         Outcome::SomeObscured
     } else {
         Outcome::Done

@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::Args;
 use perface::model::builtin::{PHOTO_ASTRONAUT, PHOTO_PORTRAITS, PHOTO_SOLVAY};
 
-use super::anonymize::{Anonymize, EngineName, OnFailureName};
+use super::anonymize::Anonymize;
 use crate::args::Common;
 use crate::output::{self, Outcome};
 use crate::session::Session;
@@ -37,17 +37,8 @@ impl Demo {
         if let (true, Some(error)) = (photos.is_empty(), missing) {
             return Err(error.into());
         }
-        let run = Anonymize {
-            photos,
-            out: self.out.clone(),
-            engine: EngineName::None,
-            jobs: None,
-            min_score: perface::detect::DetectorOptions::default().min_score,
-            on_failure: OnFailureName::Obscure,
-            allow_no_face: false,
-            resume: false,
-            overwrite: true,
-        };
+        let mut run = Anonymize::of(photos, self.out.clone())?;
+        run.overwrite = true;
         run.run(common)?;
         if !common.json {
             output::line(&format!("look at {}", self.out.display()))?;

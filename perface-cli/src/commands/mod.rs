@@ -1,9 +1,15 @@
 //! One file for each command.
 
 pub mod anonymize;
+pub mod compare;
 pub mod demo;
 pub mod detect;
+mod dry_run;
+pub mod eval;
+pub mod group;
 pub mod models;
+pub mod pool;
+pub mod rank;
 
 use anyhow::Result;
 
@@ -16,6 +22,11 @@ pub fn run(cli: &Cli) -> Result<Outcome> {
         Command::Demo(command) => command.run(&cli.common),
         Command::Anonymize(command) => command.run(&cli.common),
         Command::Detect(command) => command.run(&cli.common),
+        Command::Compare(command) => command.run(&cli.common),
+        Command::Group(command) => command.run(&cli.common),
+        Command::Rank(command) => command.run(&cli.common),
+        Command::Pool(command) => command.run(&cli.common),
+        Command::Eval(command) => command.run(&cli.common),
         Command::Models(command) => command.run(&cli.common),
     }
 }

@@ -8,7 +8,7 @@ use image::codecs::{
     png::{CompressionType, FilterType, PngEncoder},
     webp::WebPEncoder,
 };
-use image::{ExtendedColorType, ImageEncoder};
+use image::{ExtendedColorType, ImageEncoder, RgbImage};
 use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
 
 use super::colour::srgb_profile;
@@ -48,6 +48,25 @@ pub fn write(photo: &Photo, path: &Path, overwrite: Overwrite) -> Result<()> {
     atomic::write(path, &bytes, overwrite)
 }
 
+/// `pixels` as a JPEG of `quality` 1 to 100, tagged sRGB: for pictures that are made, such as pool faces, where a
+/// smaller file is worth more than the last detail.
+///
+/// # Errors
+/// [`Error::Usage`] if there are no pixels or more than 65 535 a side.
+pub fn encode_jpeg(pixels: &RgbImage, quality: u8) -> Result<Vec<u8>> {
+    let side = |length: u32| u16::try_from(length).map_err(|_| Error::Usage("too large for a JPEG".to_owned()));
+    let mut out = Vec::new();
+    jpeg(&mut out, pixels, side(pixels.width())?, side(pixels.height())?, quality).map_err(Error::Usage)?;
+    Ok(out)
+}
+
+fn jpeg(out: &mut Vec<u8>, pixels: &RgbImage, width: u16, height: u16, quality: u8) -> Result<(), String> {
+    let mut encoder = Encoder::new(out, quality);
+    encoder.set_sampling_factor(JPEG_SAMPLING);
+    encoder.add_icc_profile(srgb_profile()).map_err(|e| e.to_string())?;
+    encoder.encode(pixels, width, height, ColorType::Rgb).map_err(|e| e.to_string())
+}
+
 fn encode_pixels(photo: &Photo) -> Result<Vec<u8>, String> {
     let (width, height) = photo.pixels.dimensions();
     let format = photo.output_format();
@@ -58,12 +77,10 @@ fn encode_pixels(photo: &Photo) -> Result<Vec<u8>, String> {
     let mut out = Vec::new();
     match format {
         Format::Jpeg => {
-            let mut encoder = Encoder::new(&mut out, JPEG_QUALITY);
-            encoder.set_sampling_factor(JPEG_SAMPLING);
-            encoder.add_icc_profile(srgb_profile()).map_err(|e| e.to_string())?;
-            let width = u16::try_from(width).map_err(|_| too_large())?;
-            let height = u16::try_from(height).map_err(|_| too_large())?;
-            encoder.encode(&photo.pixels, width, height, ColorType::Rgb).map_err(|e| e.to_string())?;
+            let (Ok(width), Ok(height)) = (u16::try_from(width), u16::try_from(height)) else {
+                return Err(too_large());
+            };
+            jpeg(&mut out, &photo.pixels, width, height, JPEG_QUALITY)?;
         }
         Format::WebP => {
             if width.max(height) > WEBP_MAX_SIDE {

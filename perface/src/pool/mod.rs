@@ -7,6 +7,7 @@
 //! ```
 
 pub mod accuracy;
+pub mod builtin;
 pub mod cache;
 pub mod labels;
 pub mod manifest;

@@ -9,12 +9,12 @@
 //! and outside the mask, no pixel changes. Faces wider than [`WarpOptions::work_face_px`] are worked on at that width; what is
 //! finer then comes from the target's own skin. Everything is computed in photo axes, so any roll is as good as another.
 
-mod colour;
+pub(crate) mod colour;
 mod detail;
-mod field;
-mod occlusion;
-mod pose;
-mod raster;
+pub(crate) mod field;
+pub(crate) mod occlusion;
+pub(crate) mod pose;
+pub(crate) mod raster;
 pub mod topology;
 #[rustfmt::skip]
 mod topology_table;
@@ -32,7 +32,7 @@ pub use field::FieldOptions;
 use field::smoothstep;
 use pose::{Point3, Pose};
 use raster::{Raster, Texel};
-use topology::{MEAN_SHAPE, OVAL, POINTS, Part, RADIUS, RING_RADII};
+use topology::{MEAN_SHAPE, OVAL, POINTS, Part, RADIUS, RING_RADII, WIDE_TRIANGLES};
 
 /// What the engine refuses, and how far it goes.
 #[derive(Clone, Debug, PartialEq)]
@@ -340,11 +340,12 @@ fn rastered(patch: &Patch, shape: &Shape, halvings: u32) -> Raster {
             Texel { target_px: [x, y], candidate_px, frontal, radius }
         })
         .collect();
-    raster::paint(patch.work.width() as usize, patch.work.height() as usize, &places, &texels)
+    let size = (patch.work.width() as usize, patch.work.height() as usize);
+    raster::paint(size, &WIDE_TRIANGLES, &places, &texels)
 }
 
 /// The picture as each pixel of the raster sees it; black where it sees nothing.
-fn seen(raster: &Raster, picture: &RgbImage, place: impl Fn(&Texel) -> [f32; 2]) -> LabImage {
+pub(crate) fn seen(raster: &Raster, picture: &RgbImage, place: impl Fn(&Texel) -> [f32; 2]) -> LabImage {
     let pixels = raster.pixels.iter().map(|pixel| match pixel {
         Some((_, texel)) => {
             let [x, y] = place(texel);

@@ -3,7 +3,7 @@
 //! Triangles are painted from far to near, so that where the turned face covers part of itself the nearer part stays.
 //! Each pixel keeps the triangle's part and, interpolated between its corners, where to look in either picture.
 
-use super::topology::{Part, WIDE_TRIANGLES};
+use super::topology::Part;
 
 /// What a corner carries into the triangle's pixels.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -18,16 +18,17 @@ pub struct Texel {
     pub radius: f32,
 }
 
+/// Numbers in a [`Texel`].
+const CHANNELS: usize = 7;
+
 impl Texel {
-    fn mixed(corners: &[Self; 3], weights: [f32; 3]) -> Self {
-        let mix = |f: &dyn Fn(&Self) -> f32| corners.iter().zip(weights).map(|(c, w)| w * f(c)).sum();
-        let mix2 = |f: &dyn Fn(&Self) -> [f32; 2]| [mix(&|c| f(c)[0]), mix(&|c| f(c)[1])];
-        Self {
-            target_px: mix2(&|c| c.target_px),
-            candidate_px: mix2(&|c| c.candidate_px),
-            frontal: mix2(&|c| c.frontal),
-            radius: mix(&|c| c.radius),
-        }
+    fn to_array(self) -> [f32; CHANNELS] {
+        let (t, c, f) = (self.target_px, self.candidate_px, self.frontal);
+        [t[0], t[1], c[0], c[1], f[0], f[1], self.radius]
+    }
+
+    fn from_array([tx, ty, cx, cy, fx, fy, radius]: [f32; CHANNELS]) -> Self {
+        Self { target_px: [tx, ty], candidate_px: [cx, cy], frontal: [fx, fy], radius }
     }
 }
 
@@ -42,19 +43,24 @@ pub struct Raster {
     pub pixels: Vec<Option<(Part, Texel)>>,
 }
 
-/// Paints the widened mesh: `places` are its points in patch pixels with depth, `texels` what each point carries.
+/// Paints `triangles`: `places` are the points in patch pixels with depth, `texels` what each point carries.
 ///
-/// Both have one entry for each of [`super::topology::WIDE_POINTS`]; triangles with a corner missing are left out.
-pub fn paint(width: usize, height: usize, places: &[[f32; 3]], texels: &[Texel]) -> Raster {
+/// Triangles with a corner missing in either are left out.
+pub fn paint(
+    (width, height): (usize, usize),
+    triangles: &[([usize; 3], Part)],
+    places: &[[f32; 3]],
+    texels: &[Texel],
+) -> Raster {
     let mut raster = Raster { width, height, pixels: vec![None; width * height] };
-    let mut order: Vec<(f32, usize)> = WIDE_TRIANGLES
+    let mut order: Vec<(f32, usize)> = triangles
         .iter()
         .enumerate()
         .filter_map(|(k, (t, _))| Some((t.iter().map(|&i| places.get(i).map(|p| p[2])).sum::<Option<f32>>()?, k)))
         .collect();
     order.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
     for (_, k) in order {
-        let (corners, part) = WIDE_TRIANGLES[k];
+        let (corners, part) = triangles[k];
         let [Some(a), Some(b), Some(c)] = corners.map(|i| places.get(i)) else { continue };
         let [Some(ta), Some(tb), Some(tc)] = corners.map(|i| texels.get(i)) else { continue };
         paint_triangle(&mut raster, [[a[0], a[1]], [b[0], b[1]], [c[0], c[1]]], &[*ta, *tb, *tc], part);
@@ -64,30 +70,45 @@ pub fn paint(width: usize, height: usize, places: &[[f32; 3]], texels: &[Texel])
 
 fn paint_triangle(raster: &mut Raster, [a, b, c]: [[f32; 2]; 3], texels: &[Texel; 3], part: Part) {
     // A hair's breadth over the edge, so that no pixel between two triangles is missed.
-    const SLACK: f32 = -1e-4;
+    const SLACK: f32 = 1e-4;
     let area = (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0]);
     if area.abs() < 1e-6 || !area.is_finite() {
         return;
     }
-    let span = |k: usize, length: usize| {
-        let low = a[k].min(b[k]).min(c[k]).ceil().max(0.0);
-        let high = a[k].max(b[k]).max(c[k]).floor().min(length as f32 - 1.0);
-        (low, high)
-    };
-    let ((left, right), (top, bottom)) = (span(0, raster.width), span(1, raster.height));
+    let low = |k: usize| a[k].min(b[k]).min(c[k]).ceil().max(0.0);
+    let high = |k: usize, length: usize| a[k].max(b[k]).max(c[k]).floor().min(length as f32 - 1.0);
+    let (left, right, top, bottom) = (low(0), high(0, raster.width), low(1), high(1, raster.height));
     if left > right || top > bottom {
         return;
     }
+    // The weights of the corners b and c, and with them all channels, change evenly along x and along y.
+    let (wb_x, wb_y) = ((c[1] - a[1]) / area, -(c[0] - a[0]) / area);
+    let (wc_x, wc_y) = (-(b[1] - a[1]) / area, (b[0] - a[0]) / area);
+    let [ta, tb, tc] = texels.map(Texel::to_array);
+    let along_x: [f32; CHANNELS] = std::array::from_fn(|k| wb_x * (tb[k] - ta[k]) + wc_x * (tc[k] - ta[k]));
     for y in top as usize..=bottom as usize {
-        let row = y * raster.width;
-        for x in left as usize..=right as usize {
-            let p = [x as f32, y as f32];
-            let wb = ((p[0] - a[0]) * (c[1] - a[1]) - (p[1] - a[1]) * (c[0] - a[0])) / area;
-            let wc = ((b[0] - a[0]) * (p[1] - a[1]) - (b[1] - a[1]) * (p[0] - a[0])) / area;
-            let wa = 1.0 - wb - wc;
-            if wa >= SLACK && wb >= SLACK && wc >= SLACK {
-                raster.pixels[row + x] = Some((part, Texel::mixed(texels, [wa, wb, wc])));
+        let dy = y as f32 - a[1];
+        let (wb_row, wc_row) = (wb_y * dy - wb_x * a[0], wc_y * dy - wc_x * a[0]);
+        // Where along the row all three weights are at least zero.
+        let (mut from, mut to) = (left, right);
+        for (start, slope) in [(wb_row, wb_x), (wc_row, wc_x), (1.0 - wb_row - wc_row, -wb_x - wc_x)] {
+            if slope > 0.0 {
+                from = from.max((-SLACK - start) / slope);
+            } else if slope < 0.0 {
+                to = to.min((-SLACK - start) / slope);
+            } else if start < -SLACK {
+                to = -1.0;
             }
+        }
+        if from > to {
+            continue;
+        }
+        let (from, to) = (from.ceil() as usize, to.floor() as usize);
+        let (wb, wc) = (wb_row + wb_x * from as f32, wc_row + wc_x * from as f32);
+        let mut at: [f32; CHANNELS] = std::array::from_fn(|k| ta[k] + wb * (tb[k] - ta[k]) + wc * (tc[k] - ta[k]));
+        for pixel in raster.pixels.iter_mut().skip(y * raster.width + from).take((to + 1).saturating_sub(from)) {
+            *pixel = Some((part, Texel::from_array(at)));
+            at.iter_mut().zip(along_x).for_each(|(v, d)| *v += d);
         }
     }
 }
@@ -97,7 +118,7 @@ mod tests {
     use super::*;
     use crate::swap::warp::field::widened;
     use crate::swap::warp::pose::Pose;
-    use crate::swap::warp::topology::{MEAN_SHAPE, RADIUS};
+    use crate::swap::warp::topology::{MEAN_SHAPE, RADIUS, WIDE_POINTS, WIDE_TRIANGLES};
 
     fn painted_mean(size: usize) -> Raster {
         let wide = widened(&MEAN_SHAPE, &Pose::of_mesh(&MEAN_SHAPE).unwrap());
@@ -108,7 +129,7 @@ mod tests {
             .zip(RADIUS.iter())
             .map(|(p, &radius)| Texel { target_px: [p[0], p[1]], radius, ..Texel::default() })
             .collect();
-        paint(size, size, &places, &texels)
+        paint((size, size), &WIDE_TRIANGLES, &places, &texels)
     }
 
     #[test]
@@ -128,7 +149,7 @@ mod tests {
 
     #[test]
     fn the_nearer_of_two_triangles_stays() {
-        let mut places = vec![[0.0; 3]; crate::swap::warp::topology::WIDE_POINTS];
+        let mut places = vec![[0.0; 3]; WIDE_POINTS];
         let mut texels = vec![Texel::default(); places.len()];
         let [(near, _), (far, _)] = [WIDE_TRIANGLES[0], WIDE_TRIANGLES[800]];
         assert!(near.iter().all(|i| !far.contains(i)));
@@ -138,6 +159,6 @@ mod tests {
                 texels[i].radius = depth;
             }
         }
-        assert_eq!(paint(12, 12, &places, &texels).pixels[2 * 12 + 2].unwrap().1.radius, -1.0);
+        assert_eq!(paint((12, 12), &WIDE_TRIANGLES, &places, &texels).pixels[2 * 12 + 2].unwrap().1.radius, -1.0);
     }
 }

@@ -66,7 +66,10 @@ pub enum Part {
 }
 
 /// Triangles of the widened mesh, each with what it shows.
-pub static WIDE_TRIANGLES: LazyLock<Vec<([usize; 3], Part)>> = LazyLock::new(|| {
+pub static WIDE_TRIANGLES: LazyLock<Vec<([usize; 3], Part)>> = LazyLock::new(|| with_rings(RING_RADII.len()));
+
+/// The mesh's triangles and those of `rings` rings around it.
+pub fn with_rings(rings: usize) -> Vec<([usize; 3], Part)> {
     let mut triangles: Vec<_> = TRIANGLES
         .iter()
         .map(|t| {
@@ -74,7 +77,7 @@ pub static WIDE_TRIANGLES: LazyLock<Vec<([usize; 3], Part)>> = LazyLock::new(|| 
             (t, part_of(t))
         })
         .collect();
-    for ring in 0..RING_RADII.len() {
+    for ring in 0..rings {
         for k in 0..RING_POINTS {
             let next = (k + 1) % RING_POINTS;
             let inner = |k: usize| if ring == 0 { OVAL[k] } else { ring_point(ring - 1, k) };
@@ -83,7 +86,7 @@ pub static WIDE_TRIANGLES: LazyLock<Vec<([usize; 3], Part)>> = LazyLock::new(|| 
         }
     }
     triangles
-});
+}
 
 /// Points that share an edge with each point of the network's mesh.
 pub static NEIGHBOURS: LazyLock<Vec<Vec<usize>>> = LazyLock::new(|| {

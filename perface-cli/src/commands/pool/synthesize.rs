@@ -1,0 +1,314 @@
+//! `perface pool synthesize`: composites of consenting people, kept only if they resemble none of them.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use clap::Args;
+use perface::align;
+use perface::atomic::{self, Overwrite};
+use perface::candidates::{Reader, SMILING_COLUMN};
+use perface::composite::{self, Composite, Donor};
+use perface::embedding::Embedding;
+use perface::photo;
+use perface::pool::manifest::FILE_NAME;
+use perface::pool::{AgeGroup, Entry, Gender, Group, LabelSource, Manifest};
+use perface::replace::Gate;
+use perface::table::{ColumnNames, Table};
+use serde::Serialize;
+
+use super::{build, list};
+use crate::args::Common;
+use crate::output::Outcome;
+use crate::progress;
+use crate::session::{DEFAULT_MODEL, Session};
+
+/// Age from which a donor counts as older, in years.
+const OLDER_FROM_YEARS: f64 = 35.0;
+
+/// No younger person may be a donor.
+const ADULT_FROM_YEARS: f64 = 18.0;
+
+/// Name of the table of what was proposed and rejected, beside pool.csv.
+const RECORD: &str = "synthesis.json";
+
+/// Options of `pool synthesize`.
+#[derive(Args)]
+#[command(
+    after_help = "Example:\n  perface pool synthesize --from consented/ --out pool/ --count 12\n\nThe folder holds \
+                        ID_neutral.jpg and perhaps ID_smile.jpg for each person, and info.csv with the columns face_id, \
+                        age and gender. Only use portraits of adults who agreed to this."
+)]
+pub struct Synthesize {
+    /// Folder of portraits with info.csv.
+    #[arg(long, value_name = "DIR")]
+    from: PathBuf,
+    /// Folder of the new pool.
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// Composites wanted of each group.
+    #[arg(long, default_value_t = composite::Options::default().count)]
+    count: usize,
+    /// Composites proposed of each group at most.
+    #[arg(long, default_value_t = composite::Options::default().max_proposals)]
+    max_proposals: usize,
+    /// Same portraits and seed: same composites.
+    #[arg(long, default_value_t = composite::Options::default().seed)]
+    seed: u64,
+    /// Side of the pictures, in pixels.
+    #[arg(long, default_value_t = composite::Options::default().size_px)]
+    size: u32,
+    /// JPEG quality of the pictures.
+    #[arg(long, default_value_t = 82)]
+    quality: u8,
+    /// Recognisers that must not take a composite for a contributor.
+    #[arg(long, default_value = DEFAULT_MODEL, value_delimiter = ',')]
+    models: Vec<String>,
+    /// Licence of the composites.
+    #[arg(long, default_value = "")]
+    licence: String,
+    /// Whom to name.
+    #[arg(long, default_value = "")]
+    attribution: String,
+    /// Where the portraits are from.
+    #[arg(long, default_value = "own")]
+    source: String,
+    /// People not to use, by id: beards, glasses, fringes.
+    #[arg(long, value_delimiter = ',')]
+    skip: Vec<String>,
+    /// Foreign column names of info.csv, as ours=theirs,…
+    #[arg(long, default_value = "", value_name = "PAIRS")]
+    columns: ColumnNames,
+}
+
+/// What happened to the proposals of one group.
+#[derive(Clone, Debug, Default, Serialize)]
+struct Tally {
+    donors: usize,
+    proposals: usize,
+    accepted: usize,
+    /// In how many no face was found.
+    no_face: usize,
+    /// Proposals each recogniser took for a contributor.
+    rejected_by: BTreeMap<String, usize>,
+    /// Highest cosine with any contributor photo among the accepted, for each recogniser.
+    highest_accepted: BTreeMap<String, f32>,
+    /// Mean over the accepted of the highest cosine with a contributor photo.
+    mean_highest: BTreeMap<String, f32>,
+}
+
+/// A donor and, for each recogniser, the embeddings of each of their photos.
+struct Known {
+    donor: Donor,
+    group: Group,
+    embeddings: Vec<Vec<Embedding>>,
+}
+
+impl Synthesize {
+    pub fn run(&self, common: &Common) -> Result<Outcome> {
+        let session = Session::open(common)?;
+        let gates = self.models.iter().map(|name| session.gate(name)).collect::<Result<Vec<_>>>()?;
+        let reader = session.reader(DEFAULT_MODEL)?;
+        let (known, left_out) = self.donors(&reader, &gates, common)?;
+        for line in &left_out {
+            eprintln!("perface: left out {line}");
+        }
+        let bar = progress::bar(self.count * Group::INTERSECTIONS.len(), "composites", common.quiet);
+        let made = progress::in_parallel(&Group::INTERSECTIONS, |&group| {
+            let members: Vec<&Known> = known.iter().filter(|known| known.group == group).collect();
+            self.group(group, &members, &reader, &gates, &bar)
+        });
+        bar.finish_and_clear();
+        let mut tallies = BTreeMap::new();
+        let mut manifest = Manifest { entries: Vec::new(), other_columns: vec![SMILING_COLUMN.to_owned()] };
+        for (group, made) in Group::INTERSECTIONS.into_iter().zip(made) {
+            let (tally, composites) = made.with_context(|| format!("{group}"))?;
+            for (n, composite) in composites.iter().enumerate() {
+                manifest.entries.push(self.write(group, n + 1, composite)?);
+            }
+            tallies.insert(group.to_string(), tally);
+        }
+        manifest.write(&self.out.join(FILE_NAME))?;
+        let record = serde_json::json!({ "schema": 1, "seed": self.seed, "models": self.models, "groups": tallies });
+        atomic::write(&self.out.join(RECORD), &serde_json::to_vec_pretty(&record)?, Overwrite::Always)?;
+        for (group, tally) in &tallies {
+            eprintln!(
+                "{group}: {} of {} proposals kept; taken for a contributor: {:?}; highest cosine kept: {:?}",
+                tally.accepted, tally.proposals, tally.rejected_by, tally.highest_accepted
+            );
+        }
+        let pool = build::record_leave_one_out(&session, &self.out, reader)?;
+        list::print(common, &pool)?;
+        let short = tallies.values().any(|tally| tally.accepted < self.count);
+        Ok(if short { Outcome::Failure } else { Outcome::Done })
+    }
+
+    /// The people of info.csv whose photos can be used, and why others cannot.
+    fn donors(&self, reader: &Reader, gates: &[Gate], common: &Common) -> Result<(Vec<Known>, Vec<String>)> {
+        let table = Table::read(&self.from.join("info.csv"), &self.columns, &["face_id", "age", "gender"])?;
+        let mut people = Vec::new();
+        let mut left_out = Vec::new();
+        for row in table.rows() {
+            let id = row.get("face_id").to_owned();
+            let age: f64 = row.parse("age")?;
+            let gender: Gender = row.parse("gender")?;
+            if age < ADULT_FROM_YEARS {
+                left_out.push(format!("{id}: {age} years old"));
+            } else if self.skip.contains(&id) {
+                left_out.push(format!("{id}: as asked"));
+            } else {
+                let age_group = if age >= OLDER_FROM_YEARS { AgeGroup::Older } else { AgeGroup::Young };
+                people.push((id, Group::of(gender, age_group)));
+            }
+        }
+        let bar = progress::bar(people.len(), "people", common.quiet);
+        let read = progress::in_parallel(&people, |(id, group)| {
+            bar.inc(1);
+            self.known(id, *group, reader, gates)
+        });
+        bar.finish_and_clear();
+        let mut known = Vec::new();
+        for ((id, _), result) in people.iter().zip(read) {
+            match result {
+                Ok(one) => known.push(one),
+                Err(error) => left_out.push(format!("{id}: {error}")),
+            }
+        }
+        Ok((known, left_out))
+    }
+
+    fn known(&self, id: &str, group: Group, reader: &Reader, gates: &[Gate]) -> Result<Known> {
+        let neutral_path = self.from.join(format!("{id}_neutral.jpg"));
+        let smiling_path = self.from.join(format!("{id}_smile.jpg"));
+        let neutral = reader.mesh_file(&neutral_path)?;
+        let smiling = if smiling_path.exists() { Some(reader.mesh_file(&smiling_path)?) } else { None };
+        let mut embeddings = Vec::new();
+        for picture in std::iter::once(&neutral.0).chain(smiling.as_ref().map(|s| &s.0)) {
+            embeddings.push(embed(picture, reader, gates)?.context("no face was found")?);
+        }
+        Ok(Known { donor: Donor { id: id.to_owned(), neutral, smiling }, group, embeddings })
+    }
+
+    fn group(
+        &self,
+        group: Group,
+        members: &[&Known],
+        reader: &Reader,
+        gates: &[Gate],
+        bar: &indicatif::ProgressBar,
+    ) -> Result<(Tally, Vec<Composite>)> {
+        let donors: Vec<Donor> = members.iter().map(|known| known.donor.clone()).collect();
+        let place = Group::INTERSECTIONS.iter().position(|&g| g == group).unwrap_or(0) as u64;
+        let options = composite::Options {
+            count: self.count,
+            max_proposals: self.max_proposals,
+            seed: self.seed.wrapping_add(place),
+            size_px: self.size,
+            ..Default::default()
+        };
+        let mut tally = Tally { donors: donors.len(), ..Default::default() };
+        let mut failure = None;
+        let composites = composite::synthesize(&donors, &options, &mut |proposal| {
+            tally.proposals += 1;
+            match self.accept(proposal, members, reader, gates, &mut tally) {
+                Ok(accepted) => {
+                    if accepted {
+                        tally.accepted += 1;
+                        bar.inc(1);
+                    }
+                    accepted
+                }
+                Err(error) => {
+                    failure = Some(error);
+                    false
+                }
+            }
+        })?;
+        if let Some(error) = failure {
+            return Err(error);
+        }
+        for value in tally.mean_highest.values_mut() {
+            *value /= tally.accepted.max(1) as f32;
+        }
+        Ok((tally, composites))
+    }
+
+    /// Whether no recogniser takes either picture of `proposal` for any photo of a contributor.
+    fn accept(
+        &self,
+        proposal: &Composite,
+        members: &[&Known],
+        reader: &Reader,
+        gates: &[Gate],
+        tally: &mut Tally,
+    ) -> Result<bool> {
+        let mut highest = vec![f32::NEG_INFINITY; gates.len()];
+        for picture in std::iter::once(&proposal.picture).chain(proposal.twin.as_ref().map(|twin| &twin.0)) {
+            let Some(embeddings) = embed(picture, reader, gates)? else {
+                tally.no_face += 1;
+                return Ok(false);
+            };
+            let contributors = members.iter().filter(|known| proposal.contributors.contains(&known.donor.id));
+            for photo in contributors.flat_map(|known| &known.embeddings) {
+                for ((highest, ours), theirs) in highest.iter_mut().zip(&embeddings).zip(photo) {
+                    *highest = highest.max(ours.cosine(theirs));
+                }
+            }
+        }
+        let mut accepted = true;
+        for (gate, &highest) in gates.iter().zip(&highest) {
+            if highest >= gate.same_person_cosine {
+                *tally.rejected_by.entry(gate.embedder.card().name.clone()).or_default() += 1;
+                accepted = false;
+            }
+        }
+        if accepted {
+            for (gate, &highest) in gates.iter().zip(&highest) {
+                let name = &gate.embedder.card().name;
+                let most = tally.highest_accepted.entry(name.clone()).or_insert(highest);
+                *most = most.max(highest);
+                *tally.mean_highest.entry(name.clone()).or_default() += highest;
+            }
+        }
+        Ok(accepted)
+    }
+
+    fn write(&self, group: Group, number: usize, composite: &Composite) -> Result<Entry> {
+        let id = format!("{group}-{number:02}");
+        let file = format!("{id}.jpg");
+        self.write_picture(&file, &composite.picture)?;
+        let smiling = match &composite.twin {
+            Some((picture, _)) => {
+                let file = format!("{id}-smiling.jpg");
+                self.write_picture(&file, picture)?;
+                file
+            }
+            None => String::new(),
+        };
+        Ok(Entry {
+            line: 0,
+            id,
+            file,
+            gender: group.gender(),
+            age_group: group.age_group(),
+            label_source: Some(LabelSource::Composite),
+            source: self.source.clone(),
+            licence: self.licence.clone(),
+            attribution: self.attribution.clone(),
+            contributors: composite.contributors.clone(),
+            other: vec![smiling],
+        })
+    }
+
+    fn write_picture(&self, file: &str, picture: &image::RgbImage) -> Result<()> {
+        let bytes = photo::encode_jpeg(picture, self.quality)?;
+        Ok(atomic::write(&self.out.join(Path::new(file)), &bytes, Overwrite::Always)?)
+    }
+}
+
+/// The largest face of `picture`, embedded by every gate; `None` if there is no face.
+fn embed(picture: &image::RgbImage, reader: &Reader, gates: &[Gate]) -> Result<Option<Vec<Embedding>>> {
+    let Some(face) = reader.largest_face(picture)? else { return Ok(None) };
+    let Some(aligned) = align::align(picture, &face) else { return Ok(None) };
+    Ok(Some(gates.iter().map(|gate| gate.embedder.embed_one(&aligned)).collect::<perface::Result<_>>()?))
+}
