@@ -174,8 +174,7 @@ fn two_photos_of_one_person_are_closer_than_two_people() {
     let other = json(&perface(&["compare", string(&samples[1]), string(&samples[3]), "--json"]));
     assert_eq!(other["same_person"], false);
     assert_eq!(other["similarity"], "SFace identity cosine");
-    let triplet =
-        json(&perface(&["compare", string(&samples[1]), string(&samples[3]), string(&samples[1]), "--json"]));
+    let triplet = json(&perface(&["compare", string(&samples[1]), string(&samples[3]), string(&samples[1]), "--json"]));
     assert_eq!(triplet["closer"], "b");
 }
 

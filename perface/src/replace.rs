@@ -124,6 +124,9 @@ impl Replacer {
     /// # Errors
     /// If a network fails.
     pub fn read(&self, photo: &RgbImage, face: &Face, timings: &mut Timings) -> Result<Result<Subject, Failure>> {
+        let Some(aligned) = align::align(photo, face) else {
+            return Ok(Err(Failure("the landmarks coincide".to_owned())));
+        };
         let attributes = match &self.attributes {
             Some(reader) => Some(timings.time("gender and age", || reader.read(photo, face))?),
             None => None,
@@ -131,9 +134,6 @@ impl Replacer {
         if attributes.is_some_and(|a| a.may_be_minor()) {
             return Ok(Err(Failure("may be under 18, and the pool has no such group".to_owned())));
         }
-        let Some(aligned) = align::align(photo, face) else {
-            return Ok(Err(Failure("the landmarks coincide".to_owned())));
-        };
         let embed = || self.gates.iter().map(|gate| gate.embedder.embed_one(&aligned)).collect::<Result<Vec<_>>>();
         let embeddings = timings.time("embed", embed)?;
         let Some(first) = embeddings.first() else {

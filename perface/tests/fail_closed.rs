@@ -50,7 +50,8 @@ impl Model for FindBlue {
                 if let (8, Some(min_x), Some(max_x)) =
                     (stride, lit.iter().map(|p| p.0).min(), lit.iter().map(|p| p.0).max())
                 {
-                    let (min_y, max_y) = (lit.iter().map(|p| p.1).min().unwrap(), lit.iter().map(|p| p.1).max().unwrap());
+                    let (min_y, max_y) =
+                        (lit.iter().map(|p| p.1).min().unwrap(), lit.iter().map(|p| p.1).max().unwrap());
                     let at = |x: f32, y: f32| {
                         let (w, h) = ((max_x - min_x) as f32, (max_y - min_y) as f32);
                         [(min_x as f32 + x * w) / 8.0, (min_y as f32 + y * h) / 8.0]
@@ -146,7 +147,13 @@ fn embedder(model: impl Model + 'static) -> Embedder {
         name: "colour".to_owned(),
         role: Role::Embedder,
         similarity: "colour cosine".to_owned(),
-        preprocessing: Preprocessing { width_px: 112, height_px: 112, channels: Channels::Rgb, mean: [0.0; 3], scale: 1.0 },
+        preprocessing: Preprocessing {
+            width_px: 112,
+            height_px: 112,
+            channels: Channels::Rgb,
+            mean: [0.0; 3],
+            scale: 1.0,
+        },
         embedding_len: Some(2),
         same_person: None,
         licence: String::new(),

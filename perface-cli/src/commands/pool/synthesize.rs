@@ -11,6 +11,7 @@ use perface::candidates::{Reader, SMILING_COLUMN};
 use perface::composite::{self, Composite, Donor};
 use perface::embedding::Embedding;
 use perface::photo;
+use perface::pool::labels::OLDER_FROM_YEARS;
 use perface::pool::manifest::FILE_NAME;
 use perface::pool::{AgeGroup, Entry, Gender, Group, LabelSource, Manifest};
 use perface::replace::Gate;
@@ -22,9 +23,6 @@ use crate::args::Common;
 use crate::output::Outcome;
 use crate::progress;
 use crate::session::{DEFAULT_MODEL, Session};
-
-/// Age from which a donor counts as older, in years.
-const OLDER_FROM_YEARS: f64 = 35.0;
 
 /// No younger person may be a donor.
 const ADULT_FROM_YEARS: f64 = 18.0;
@@ -160,7 +158,7 @@ impl Synthesize {
             } else if self.skip.contains(&id) {
                 left_out.push(format!("{id}: as asked"));
             } else {
-                let age_group = if age >= OLDER_FROM_YEARS { AgeGroup::Older } else { AgeGroup::Young };
+                let age_group = if age >= f64::from(OLDER_FROM_YEARS) { AgeGroup::Older } else { AgeGroup::Young };
                 people.push((id, Group::of(gender, age_group)));
             }
         }
