@@ -86,6 +86,26 @@ pub struct LabImage {
     pub pixels: Vec<Lab>,
 }
 
+impl LabImage {
+    /// The colour at (x, y) between pixel centres; the border goes on outside. Black in an empty picture.
+    pub fn sample(&self, [x, y]: [f32; 2]) -> Lab {
+        if self.pixels.is_empty() {
+            return [0.0; 3];
+        }
+        let (x, y) = (x.clamp(0.0, self.width as f32 - 1.0), y.clamp(0.0, self.height as f32 - 1.0));
+        let (left, top) = (x as usize, y as usize);
+        let (fx, fy) = (x - left as f32, y - top as f32);
+        let (right, bottom) = ((left + 1).min(self.width - 1), (top + 1).min(self.height - 1));
+        let at = |x: usize, y: usize| self.pixels[y * self.width + x];
+        let [a, b, c, d] = [at(left, top), at(right, top), at(left, bottom), at(right, bottom)];
+        std::array::from_fn(|k| {
+            let above = a[k] + fx * (b[k] - a[k]);
+            let below = c[k] + fx * (d[k] - c[k]);
+            above + fy * (below - above)
+        })
+    }
+}
+
 /// The colour of `picture` at (x, y) between pixel centres, sRGB in `[0, 255]`; the border goes on outside.
 pub fn sample(picture: &RgbImage, x: f32, y: f32) -> [f32; 3] {
     let (width, height) = (picture.width() as usize, picture.height() as usize);

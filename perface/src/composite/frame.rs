@@ -11,6 +11,9 @@ const MIDDLE: f32 = 0.52;
 /// Radius of the outermost ring, beyond the picture's corners.
 const OUTER_RADIUS: f32 = 3.4;
 
+/// How much larger the sheets are on which textures are mixed, so that bending them again costs no sharpness.
+const SHEET_SCALE: f32 = 1.25;
+
 /// A square picture of a frontal face.
 pub struct Frame {
     /// Side in pixels.
@@ -30,6 +33,11 @@ impl Frame {
             face_px: size_px as f32 * FACE_SHARE,
             triangles: with_rings(RING_RADII.len() + 1),
         }
+    }
+
+    /// The larger frame on which textures are mixed.
+    pub fn sheet(&self) -> Self {
+        Self::new((self.size_px as f32 * SHEET_SCALE).round() as u32)
     }
 
     /// A point of the frontal frame in picture pixels; depth in the same scale.

@@ -3,9 +3,11 @@
 //! The meshes of a group of donors are brought into one frontal frame. A new face is a point in the space they span: the
 //! mean shape plus a random, signed mixture of everyone's difference from it, so that it lies as far from the mean as
 //! people do but near to none of them; the texture is an average of donors of one skin tone, weighted at random, pushed
-//! away from the group's mean a little and given the fine structure of one donor. The same mixture of the smiling
-//! pictures gives the smiling twin. Nothing here decides whether a face is hidden well enough: every proposal is shown
-//! to the caller, who compares it with its contributors and takes it or not.
+//! away from the group's mean likewise and given some of the fine structure of one donor. The same mixture of the
+//! smiling pictures gives the smiling twin.
+//!
+//! Nothing here knows whether a face hides its contributors: every proposal is shown to the caller, who compares it with
+//! them. Where it comes too near to one, the mixture is led away from that one and proposed again.
 
 mod frame;
 mod mixture;
@@ -19,10 +21,11 @@ use rand_chacha::ChaCha8Rng;
 use crate::error::{Error, Result};
 use crate::mesh::Mesh;
 use crate::swap::tone::{SkinTone, skin_tone};
+use crate::swap::warp::pose::{Point3, Pose};
 use frame::Frame;
 use mixture::Mixture;
 use shape::ShapeSpace;
-use texture::TextureSource;
+use texture::Sheet;
 
 /// A person who agreed to be a contributor.
 #[derive(Clone, Debug)]
@@ -35,13 +38,26 @@ pub struct Donor {
     pub smiling: Option<(RgbImage, Mesh)>,
 }
 
+/// What the caller thinks of a proposal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Judgement {
+    /// It is wanted.
+    Take,
+    /// It resembles this one of its contributors (an index of [`Composite::contributors`]): lead it away.
+    TooNear(usize),
+    /// It is not wanted.
+    Drop,
+}
+
 /// How composites are made.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Options {
     /// How many are wanted.
     pub count: usize,
-    /// How many are proposed at most.
+    /// How many are begun at most.
     pub max_proposals: usize,
+    /// How often one is led away from a contributor it resembles before it is given up.
+    pub max_corrections: usize,
     /// Same donors, options and seed: same composites.
     pub seed: u64,
     /// Side of the square picture in pixels; the face is half as wide.
@@ -62,7 +78,8 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             count: 12,
-            max_proposals: 120,
+            max_proposals: 60,
+            max_corrections: 8,
             seed: 1,
             size_px: 384,
             shape_spread: 0.9,
@@ -83,7 +100,7 @@ pub struct Composite {
     pub mesh: Mesh,
     /// Smiling, with its mesh, where all donors smile.
     pub twin: Option<(RgbImage, Mesh)>,
-    /// Ids of the donors in it, in the donors' order.
+    /// Ids of everyone who is in it.
     pub contributors: Vec<String>,
     /// Colour of its skin.
     pub tone: Option<SkinTone>,
@@ -92,71 +109,103 @@ pub struct Composite {
 /// Fewest donors of a group.
 pub const MIN_DONORS: usize = 4;
 
-/// Proposes composites of `donors` until `accept` has taken [`Options::count`] of them or proposals run out.
+/// Proposes composites until `judge` has taken [`Options::count`] of them or proposals run out.
 ///
-/// `accept` sees each proposal once, in an order fixed by the seed. The donors should be one group by apparent gender and
-/// age, with bare faces. Fewer than `count` are returned if proposals run out.
+/// `donors` are one group by apparent gender and age, with bare faces. `helpers` (maybe none) are of another age: how
+/// they differ from each other widens the group's variety, but their age does not enter. `judge` sees proposals in an
+/// order fixed by the seed. Fewer than `count` are returned if proposals run out.
 ///
 /// # Errors
-/// [`Error::Usage`] if there are fewer than [`MIN_DONORS`] donors, or a donor's mesh is not complete.
+/// [`Error::Usage`] if there are fewer than [`MIN_DONORS`] donors, or someone's mesh is not complete.
 pub fn synthesize(
     donors: &[Donor],
+    helpers: &[Donor],
     options: &Options,
-    accept: &mut dyn FnMut(&Composite) -> bool,
+    judge: &mut dyn FnMut(&Composite) -> Judgement,
 ) -> Result<Vec<Composite>> {
     if donors.len() < MIN_DONORS {
         return Err(Error::Usage(format!("a group needs {MIN_DONORS} donors, got {}", donors.len())));
     }
+    let people: Vec<&Donor> = donors.iter().chain(helpers).collect();
     let frame = Frame::new(options.size_px);
-    let side = |pick: &dyn Fn(&Donor) -> Option<&(RgbImage, Mesh)>| -> Result<Option<Side>> {
-        let Some(pictures) = donors.iter().map(pick).collect::<Option<Vec<_>>>() else { return Ok(None) };
-        Side::new(donors, &pictures).map(Some)
-    };
-    let neutral = side(&|donor| Some(&donor.neutral))?.ok_or_else(|| Error::Usage("no donors".into()))?;
-    let smiling = side(&|donor| donor.smiling.as_ref())?;
-    let tones: Vec<_> = neutral.textures.iter().map(TextureSource::tone).collect();
+    let neutral = Side::new(&people, donors.len(), &frame, |donor| Some(&donor.neutral))?
+        .ok_or_else(|| Error::Usage("there are no donors".into()))?;
+    let smiling = Side::new(&people, donors.len(), &frame, |donor| donor.smiling.as_ref())?;
+    let tones: Vec<_> = neutral.sheets.iter().map(Sheet::tone).collect();
     let mut rng = ChaCha8Rng::seed_from_u64(options.seed);
     let mut taken = Vec::new();
     for _ in 0..options.max_proposals {
         if taken.len() >= options.count {
             break;
         }
-        let mixture = Mixture::draw(&tones, options, &mut rng);
-        let (picture, mesh) = neutral.face(&mixture, &frame, options);
-        let twin = smiling.as_ref().map(|side| side.face(&mixture, &frame, options));
-        let contributors = donors.iter().enumerate().filter(|(i, _)| mixture.uses(*i)).map(|(_, d)| d.id.clone());
-        let tone = skin_tone(&picture, &mesh);
-        let composite = Composite { picture, mesh, twin, contributors: contributors.collect(), tone };
-        if accept(&composite) {
-            taken.push(composite);
+        let mut mixture = Mixture::draw(&tones, donors.len(), options, &mut rng);
+        for _ in 0..=options.max_corrections {
+            let users: Vec<usize> = (0..people.len()).filter(|&i| mixture.uses(i)).collect();
+            let (picture, mesh) = neutral.face(&mixture, &frame, options);
+            let composite = Composite {
+                tone: skin_tone(&picture, &mesh),
+                twin: smiling.as_ref().map(|side| side.face(&mixture, &frame, options)),
+                contributors: users.iter().map(|&i| people[i].id.clone()).collect(),
+                picture,
+                mesh,
+            };
+            match judge(&composite) {
+                Judgement::Take => taken.push(composite),
+                Judgement::TooNear(contributor) => {
+                    let Some(&person) = users.get(contributor) else { break };
+                    mixture.lead_away(person, options);
+                    continue;
+                }
+                Judgement::Drop => {}
+            }
+            break;
         }
     }
     Ok(taken)
 }
 
-/// All donors with one expression.
-struct Side<'a> {
+/// Everyone with one expression.
+struct Side {
     shapes: ShapeSpace,
-    textures: Vec<TextureSource<'a>>,
+    sheets: Vec<Sheet>,
 }
 
-impl<'a> Side<'a> {
-    fn new(donors: &[Donor], pictures: &[&'a (RgbImage, Mesh)]) -> Result<Self> {
-        let broken = |id: &str| Error::Usage(format!("donor {id} has no complete face mesh"));
-        let mut textures = Vec::new();
-        for (donor, (picture, mesh)) in donors.iter().zip(pictures) {
-            textures.push(TextureSource::new(picture, mesh).ok_or_else(|| broken(&donor.id))?);
+impl Side {
+    /// `None` if someone has no such picture. The first `group` people are the donors, whose mean is the base.
+    fn new(
+        people: &[&Donor],
+        group: usize,
+        frame: &Frame,
+        pick: impl Fn(&Donor) -> Option<&(RgbImage, Mesh)>,
+    ) -> Result<Option<Self>> {
+        let Some(pictures) = people.iter().map(|&donor| pick(donor)).collect::<Option<Vec<_>>>() else {
+            return Ok(None);
+        };
+        let broken = |donor: &Donor| Error::Usage(format!("donor {} has no complete face mesh", donor.id));
+        let mut shapes = Vec::new();
+        for (&donor, (_, mesh)) in people.iter().zip(&pictures) {
+            shapes.push(frontal_shape(mesh).ok_or_else(|| broken(donor))?);
         }
-        let shapes: Vec<_> = textures.iter().map(TextureSource::frontal_shape).collect();
-        Ok(Self { shapes: ShapeSpace::of(&shapes), textures })
+        let shapes = ShapeSpace::of(&shapes, group);
+        let mut sheets = Vec::new();
+        for (&donor, (picture, mesh)) in people.iter().zip(pictures) {
+            sheets.push(Sheet::new(picture, mesh, shapes.mean(), frame).ok_or_else(|| broken(donor))?);
+        }
+        Ok(Some(Self { shapes, sheets }))
     }
 
     fn face(&self, mixture: &Mixture, frame: &Frame, options: &Options) -> (RgbImage, Mesh) {
         let shape = self.shapes.mixed(&mixture.shape);
-        let picture = texture::mixed(&self.textures, mixture, &shape, frame, options.detail);
+        let picture = texture::mixed(&self.sheets, mixture, self.shapes.mean(), &shape, frame, options.detail);
         let points_px = shape.iter().map(|&p| frame.to_canvas(p)).collect();
         (picture, Mesh { points_px, presence: 1.0 })
     }
+}
+
+/// A mesh's points in the frontal frame.
+fn frontal_shape(mesh: &Mesh) -> Option<Vec<Point3>> {
+    let pose = Pose::of_mesh(&mesh.points_px)?;
+    Some(mesh.points_px.iter().map(|&p| pose.undo(p)).collect())
 }
 
 #[cfg(test)]
@@ -183,7 +232,8 @@ mod tests {
 
     #[test]
     fn the_same_seed_gives_the_same_faces_and_another_seed_others() {
-        let make = |seed| synthesize(&donors(6), &Options { seed, ..small() }, &mut |_| true).unwrap();
+        let make =
+            |seed| synthesize(&donors(6), &donors(2), &Options { seed, ..small() }, &mut |_| Judgement::Take).unwrap();
         let (a, b, c) = (make(1), make(1), make(2));
         assert_eq!(a[0].picture, b[0].picture);
         assert_eq!(a[1].mesh, b[1].mesh);
@@ -194,9 +244,9 @@ mod tests {
     #[test]
     fn proposals_run_out() {
         let mut seen = 0;
-        let none = synthesize(&donors(6), &small(), &mut |_| {
+        let none = synthesize(&donors(6), &[], &small(), &mut |_| {
             seen += 1;
-            false
+            Judgement::Drop
         });
         assert!(none.unwrap().is_empty());
         assert_eq!(seen, 5);
@@ -204,10 +254,22 @@ mod tests {
 
     #[test]
     fn too_few_donors_and_broken_meshes_are_named() {
-        assert!(synthesize(&donors(3), &small(), &mut |_| true).is_err());
+        assert!(synthesize(&donors(3), &[], &small(), &mut |_| Judgement::Take).is_err());
         let mut bad = donors(5);
         bad[2].neutral.1.points_px.truncate(10);
-        let message = synthesize(&bad, &small(), &mut |_| true).unwrap_err().to_string();
+        let message = synthesize(&bad, &[], &small(), &mut |_| Judgement::Take).unwrap_err().to_string();
         assert!(message.contains("d2"), "{message}");
+    }
+
+    #[test]
+    fn a_face_is_led_away_from_the_one_it_resembles() {
+        let mut meshes = Vec::new();
+        let options = Options { count: 1, max_proposals: 1, max_corrections: 4, ..small() };
+        let made = synthesize(&donors(6), &[], &options, &mut |composite| {
+            meshes.push(composite.mesh.clone());
+            if meshes.len() < 3 { Judgement::TooNear(0) } else { Judgement::Take }
+        });
+        assert_eq!(made.unwrap().len(), 1);
+        assert!(meshes.len() == 3 && meshes[0] != meshes[1] && meshes[1] != meshes[2]);
     }
 }

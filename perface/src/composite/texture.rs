@@ -1,4 +1,4 @@
-//! One picture from many: the donors' textures bent into one shape and averaged.
+//! One picture from many: textures laid over the mean face, mixed there, and bent into the new shape.
 
 use image::{Rgb, RgbImage};
 
@@ -15,105 +15,111 @@ use crate::swap::warp::raster::{Raster, Texel, paint};
 use crate::swap::warp::seen;
 use crate::swap::warp::topology::Part;
 
-/// Weight a donor keeps where hair hangs over the forehead, or closed lips hide the teeth.
-const HAIR_WEIGHT: f32 = 0.02;
+/// Weight someone keeps where hair hangs over the forehead, or closed lips hide the teeth.
+const HIDDEN_WEIGHT: f32 = 0.02;
 /// Standard deviation that separates fine structure, in face widths.
 const DETAIL_SIGMA: f32 = 0.016;
+/// Farthest the push may move L\*, a\* and b\* of a pixel.
+const MAX_PUSH: Lab = [16.0, 7.0, 7.0];
 
-/// A donor's picture, ready to be bent.
-pub struct TextureSource<'a> {
-    picture: &'a RgbImage,
-    mesh: &'a Mesh,
-    pose: Pose,
-    wide: Vec<Point3>,
+/// Someone's texture laid over the mean face.
+pub struct Sheet {
+    image: LabImage,
+    /// How much of it may be used at each pixel.
+    allowed: Plane,
     tone: Lab,
-    /// Between the lips, in mouth widths.
-    mouth_opening: f32,
 }
 
-impl<'a> TextureSource<'a> {
+impl Sheet {
     /// `None` if the mesh is not complete or shows no skin.
-    pub fn new(picture: &'a RgbImage, mesh: &'a Mesh) -> Option<Self> {
+    pub fn new(picture: &RgbImage, mesh: &Mesh, mean: &[Point3], frame: &Frame) -> Option<Self> {
+        let frame = frame.sheet();
         let pose = Pose::of_mesh(&mesh.points_px)?;
-        let wide = with_border(&mesh.points_px, &pose);
-        let tone = skin_tone(picture, mesh)?.lab;
+        let source = with_border(&mesh.points_px, &pose);
+        let raster = rastered(&source, &on_canvas(mean, &frame)?, &frame);
+        let image = seen(&raster, picture, |texel| texel.candidate_px);
         let frontal: Vec<Point3> = mesh.points_px.iter().map(|&p| pose.undo(p)).collect();
-        Some(Self { picture, mesh, pose, wide, tone, mouth_opening: mouth_opening(&frontal) })
+        let forehead = forehead_weight(&image, &raster, frame.face_px);
+        let mouth = mouth_weight(&raster, mouth_opening(&frontal), frame.face_px);
+        Some(Self { image, allowed: forehead.zip(&mouth, |f, m| f * m), tone: skin_tone(picture, mesh)?.lab })
     }
 
     /// The skin's colour.
     pub fn tone(&self) -> Lab {
         self.tone
     }
-
-    /// The 468 points in the frontal frame.
-    pub fn frontal_shape(&self) -> Vec<Point3> {
-        self.mesh.points_px.iter().map(|&p| self.pose.undo(p)).collect()
-    }
 }
 
-/// The face of shape `shape` (frontal frame) with the mixture of the sources' textures.
-pub fn mixed(sources: &[TextureSource], mixture: &Mixture, shape: &[Point3], frame: &Frame, detail: f32) -> RgbImage {
-    let destination = destination(shape, frame);
-    let pixels = frame.size_px * frame.size_px;
-    let (mut sum, mut total, mut pushed) = (vec![[0.0f32; 3]; pixels], vec![0.0f32; pixels], vec![[0.0f32; 3]; pixels]);
-    let mut fine = None;
-    let tone: Lab = std::array::from_fn(|k| sources.iter().zip(&mixture.texture).map(|(s, w)| w * s.tone[k]).sum());
-    for (i, source) in sources.iter().enumerate() {
-        let (weight, push, leads) = (mixture.texture[i], mixture.push[i], mixture.lead == i);
-        if weight < 1e-3 && push.abs() < 1e-3 && !leads {
-            continue;
+/// The face of shape `shape` with the mixture of textures; `mean` is the shape the sheets were laid over.
+pub fn mixed(
+    sheets: &[Sheet],
+    mixture: &Mixture,
+    mean: &[Point3],
+    shape: &[Point3],
+    frame: &Frame,
+    detail: f32,
+) -> RgbImage {
+    let sheet_frame = frame.sheet();
+    let size = frame.size_px as u32;
+    let (Some(source), Some(destination)) = (on_canvas(mean, &sheet_frame), on_canvas(shape, frame)) else {
+        return RgbImage::new(size, size);
+    };
+    let sheet = mixed_sheet(sheets, mixture, &rastered(&source, &source, &sheet_frame), detail);
+    let raster = rastered(&source, &destination, frame);
+    let mut picture = RgbImage::new(size, size);
+    for (out, at) in picture.pixels_mut().zip(&raster.pixels) {
+        if let Some((_, texel)) = at {
+            *out = Rgb(to_srgb(sheet.sample(texel.candidate_px)).map(|v| v.round() as u8));
         }
-        let raster = rastered(source, &destination, frame);
-        let mut image = seen(&raster, source.picture, |texel| texel.candidate_px);
-        let allowed = forehead_weight(&image, &raster, frame.face_px);
-        let allowed = mouth_weight(&raster, source.mouth_opening, frame.face_px).zip(&allowed, |m, f| m * f);
-        let shift: Lab = std::array::from_fn(|k| tone[k] - source.tone[k]);
-        for (pixel, at) in image.pixels.iter_mut().zip(&raster.pixels) {
-            // Skin is evened out; hair, clothes and background keep their colour.
-            let share = at.map_or(0.0, |(_, texel)| smoothstep(1.5, 1.2, texel.radius));
-            *pixel = std::array::from_fn(|k| pixel[k] + share * shift[k]);
-        }
-        for (p, pixel) in image.pixels.iter().enumerate() {
-            let w = weight * allowed.values()[p];
-            total[p] += w;
-            for k in 0..3 {
-                sum[p][k] += w * pixel[k];
-                pushed[p][k] += push * allowed.values()[p] * pixel[k];
-            }
-        }
-        if leads {
-            fine = Some((fine_structure(&image, frame.face_px), allowed));
-        }
-    }
-    let average: Vec<Lab> = sum.iter().zip(&total).map(|(s, &t)| s.map(|v| v / t.max(1e-6))).collect();
-    let inside = inside(&destination, frame);
-    let mut picture = RgbImage::new(frame.size_px as u32, frame.size_px as u32);
-    for (p, out) in picture.pixels_mut().enumerate() {
-        let mut lab = average[p];
-        for k in 0..3 {
-            lab[k] += inside.values()[p] * pushed[p][k].clamp(-MAX_PUSH[k], MAX_PUSH[k]);
-        }
-        if let Some((fine, allowed)) = &fine {
-            lab[0] += detail * inside.values()[p] * allowed.values()[p] * fine.values()[p];
-        }
-        *out = Rgb(to_srgb(lab).map(|v| v.round() as u8));
     }
     picture
 }
 
-/// Farthest the push may move L\*, a\* and b\* of a pixel.
-const MAX_PUSH: Lab = [14.0, 6.0, 6.0];
-
-/// The destination's points in picture pixels.
-fn destination(shape: &[Point3], frame: &Frame) -> Vec<Point3> {
-    let Some(pose) = Pose::of_mesh(shape) else { return Vec::new() };
-    with_border(shape, &pose).into_iter().map(|p| frame.to_canvas(p)).collect()
+/// The mixture on the mean face; `raster` says what each pixel of the sheets is.
+fn mixed_sheet(sheets: &[Sheet], mixture: &Mixture, raster: &Raster, detail: f32) -> LabImage {
+    let pixels = raster.pixels.len();
+    // Skin is evened out; hair, clothes and background keep their colour.
+    let near = |from, to| -> Vec<f32> {
+        raster.pixels.iter().map(|at| at.map_or(0.0, |(_, texel)| smoothstep(from, to, texel.radius))).collect()
+    };
+    let (evened, inside) = (near(1.5, 1.2), near(1.15, 0.95));
+    let tone: Lab = std::array::from_fn(|k| sheets.iter().zip(&mixture.texture).map(|(s, w)| w * s.tone[k]).sum());
+    let (mut sum, mut total, mut pushed) = (vec![[0.0f32; 3]; pixels], vec![0.0f32; pixels], vec![[0.0f32; 3]; pixels]);
+    for ((sheet, &weight), &push) in sheets.iter().zip(&mixture.texture).zip(&mixture.push) {
+        let shift: Lab = std::array::from_fn(|k| tone[k] - sheet.tone[k]);
+        for (p, pixel) in sheet.image.pixels.iter().enumerate() {
+            let allowed = sheet.allowed.values()[p];
+            let w = weight * allowed;
+            total[p] += w;
+            for k in 0..3 {
+                let value = pixel[k] + evened[p] * shift[k];
+                sum[p][k] += w * value;
+                pushed[p][k] += push * allowed * (value - tone[k]);
+            }
+        }
+    }
+    let mut image = LabImage { width: raster.width, height: raster.height, pixels: Vec::with_capacity(pixels) };
+    for p in 0..pixels {
+        let push = |k: usize| inside[p] * MAX_PUSH[k] * (pushed[p][k] / MAX_PUSH[k]).tanh();
+        image.pixels.push(std::array::from_fn(|k| sum[p][k] / total[p].max(1e-6) + push(k)));
+    }
+    if let Some(lead) = sheets.get(mixture.lead) {
+        let fine = fine_structure(&lead.image, 0.5 * raster.width as f32);
+        for (p, pixel) in image.pixels.iter_mut().enumerate() {
+            pixel[0] += detail * inside[p] * lead.allowed.values()[p] * fine.values()[p];
+        }
+    }
+    image
 }
 
-fn rastered(source: &TextureSource, destination: &[Point3], frame: &Frame) -> Raster {
+/// The points of a frontal shape, with rings, in picture pixels.
+fn on_canvas(shape: &[Point3], frame: &Frame) -> Option<Vec<Point3>> {
+    let pose = Pose::of_mesh(shape)?;
+    Some(with_border(shape, &pose).into_iter().map(|p| frame.to_canvas(p)).collect())
+}
+
+fn rastered(source: &[Point3], destination: &[Point3], frame: &Frame) -> Raster {
     let texels: Vec<Texel> = source
-        .wide
         .iter()
         .zip(places())
         .map(|(p, (frontal, radius))| Texel { candidate_px: [p[0], p[1]], target_px: [0.0; 2], frontal, radius })
@@ -121,7 +127,7 @@ fn rastered(source: &TextureSource, destination: &[Point3], frame: &Frame) -> Ra
     paint((frame.size_px, frame.size_px), &frame.triangles, destination, &texels)
 }
 
-/// 1, but little where hair hangs over the forehead, so that other donors' skin is seen there.
+/// 1, but little where hair hangs over the forehead, so that other people's skin is seen there.
 fn forehead_weight(image: &LabImage, raster: &Raster, face_px: f32) -> Plane {
     let one = || Plane::filled(raster.width, raster.height, 1.0);
     let skin = skin_likelihood(image, raster, face_px).unwrap_or_else(one).blurred(0.012 * face_px);
@@ -130,29 +136,21 @@ fn forehead_weight(image: &LabImage, raster: &Raster, face_px: f32) -> Plane {
             let [x, y] = texel.frontal;
             let forehead = smoothstep(-0.36, -0.44, y) * smoothstep(0.5, 0.4, x.abs());
             let zone = forehead * smoothstep(1.3, 1.18, texel.radius);
-            1.0 - zone * (1.0 - skin.max(HAIR_WEIGHT))
+            1.0 - zone * (1.0 - skin.max(HIDDEN_WEIGHT))
         }
         None => 1.0,
     });
     Plane::from_values(raster.width, raster.height, values.collect())
 }
 
-/// 1, but little between the lips of a donor whose lips touch: teeth are seen where others show theirs.
+/// 1, but little between the lips of someone whose lips touch: teeth are seen where others show theirs.
 fn mouth_weight(raster: &Raster, opening: f32, face_px: f32) -> Plane {
     let closed = 1.0 - smoothstep(0.02, 0.08, opening);
     let values = raster.pixels.iter().map(|at| match at {
-        Some((Part::Mouth, _)) => 1.0 - (1.0 - HAIR_WEIGHT) * closed,
+        Some((Part::Mouth, _)) => 1.0 - (1.0 - HIDDEN_WEIGHT) * closed,
         _ => 1.0,
     });
     Plane::from_values(raster.width, raster.height, values.collect()).blurred(0.006 * face_px)
-}
-
-/// 1 on the face, 0 outside it.
-fn inside(destination: &[Point3], frame: &Frame) -> Plane {
-    let texels: Vec<Texel> = places().map(|(frontal, radius)| Texel { frontal, radius, ..Texel::default() }).collect();
-    let raster = paint((frame.size_px, frame.size_px), &frame.triangles, destination, &texels);
-    let values = raster.pixels.iter().map(|at| at.map_or(0.0, |(_, t)| smoothstep(1.15, 0.95, t.radius)));
-    Plane::from_values(raster.width, raster.height, values.collect())
 }
 
 fn fine_structure(image: &LabImage, face_px: f32) -> Plane {

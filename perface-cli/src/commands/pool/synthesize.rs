@@ -8,7 +8,7 @@ use clap::Args;
 use perface::align;
 use perface::atomic::{self, Overwrite};
 use perface::candidates::{Reader, SMILING_COLUMN};
-use perface::composite::{self, Composite, Donor};
+use perface::composite::{self, Composite, Donor, Judgement};
 use perface::embedding::Embedding;
 use perface::photo;
 use perface::pool::labels::OLDER_FROM_YEARS;
@@ -26,6 +26,9 @@ use crate::session::{DEFAULT_MODEL, Session};
 
 /// No younger person may be a donor.
 const ADULT_FROM_YEARS: f64 = 18.0;
+
+/// A group with fewer donors borrows variety from the other age group.
+const MANY_DONORS: usize = 16;
 
 /// Name of the table of what was proposed and rejected, beside pool.csv.
 const RECORD: &str = "synthesis.json";
@@ -83,6 +86,8 @@ pub struct Synthesize {
 #[derive(Clone, Debug, Default, Serialize)]
 struct Tally {
     donors: usize,
+    /// People of the other age group who lent variety.
+    helpers: usize,
     proposals: usize,
     accepted: usize,
     /// In how many no face was found.
@@ -112,10 +117,8 @@ impl Synthesize {
             eprintln!("perface: left out {line}");
         }
         let bar = progress::bar(self.count * Group::INTERSECTIONS.len(), "composites", common.quiet);
-        let made = progress::in_parallel(&Group::INTERSECTIONS, |&group| {
-            let members: Vec<&Known> = known.iter().filter(|known| known.group == group).collect();
-            self.group(group, &members, &reader, &gates, &bar)
-        });
+        let made =
+            progress::in_parallel(&Group::INTERSECTIONS, |&group| self.group(group, &known, &reader, &gates, &bar));
         bar.finish_and_clear();
         let mut tallies = BTreeMap::new();
         let mut manifest = Manifest { entries: Vec::new(), other_columns: vec![SMILING_COLUMN.to_owned()] };
@@ -193,12 +196,16 @@ impl Synthesize {
     fn group(
         &self,
         group: Group,
-        members: &[&Known],
+        known: &[Known],
         reader: &Reader,
         gates: &[Gate],
         bar: &indicatif::ProgressBar,
     ) -> Result<(Tally, Vec<Composite>)> {
-        let donors: Vec<Donor> = members.iter().map(|known| known.donor.clone()).collect();
+        let of =
+            |wanted: Group| known.iter().filter(move |known| known.group == wanted).map(|known| known.donor.clone());
+        let donors: Vec<Donor> = of(group).collect();
+        // A small group borrows variety from people of the same gender and the other age.
+        let helpers: Vec<Donor> = if donors.len() < MANY_DONORS { of(other_age(group)).collect() } else { Vec::new() };
         let place = Group::INTERSECTIONS.iter().position(|&g| g == group).unwrap_or(0) as u64;
         let options = composite::Options {
             count: self.count,
@@ -207,23 +214,19 @@ impl Synthesize {
             size_px: self.size,
             ..Default::default()
         };
-        let mut tally = Tally { donors: donors.len(), ..Default::default() };
+        let mut tally = Tally { donors: donors.len(), helpers: helpers.len(), ..Default::default() };
         let mut failure = None;
-        let composites = composite::synthesize(&donors, &options, &mut |proposal| {
+        let composites = composite::synthesize(&donors, &helpers, &options, &mut |proposal| {
             tally.proposals += 1;
-            match self.accept(proposal, members, reader, gates, &mut tally) {
-                Ok(accepted) => {
-                    if accepted {
-                        tally.accepted += 1;
-                        bar.inc(1);
-                    }
-                    accepted
-                }
-                Err(error) => {
-                    failure = Some(error);
-                    false
-                }
+            let judgement = self.judge(proposal, known, reader, gates, &mut tally).unwrap_or_else(|error| {
+                failure = Some(error);
+                Judgement::Drop
+            });
+            if judgement == Judgement::Take {
+                tally.accepted += 1;
+                bar.inc(1);
             }
+            judgement
         })?;
         if let Some(error) = failure {
             return Err(error);
@@ -234,44 +237,58 @@ impl Synthesize {
         Ok((tally, composites))
     }
 
-    /// Whether no recogniser takes either picture of `proposal` for any photo of a contributor.
-    fn accept(
+    /// Taken if no recogniser knows a contributor in either picture; otherwise the contributor known best is named.
+    fn judge(
         &self,
         proposal: &Composite,
-        members: &[&Known],
+        known: &[Known],
         reader: &Reader,
         gates: &[Gate],
         tally: &mut Tally,
-    ) -> Result<bool> {
-        let mut highest = vec![f32::NEG_INFINITY; gates.len()];
+    ) -> Result<Judgement> {
+        let mut seen = Vec::new();
         for picture in std::iter::once(&proposal.picture).chain(proposal.twin.as_ref().map(|twin| &twin.0)) {
-            let Some(embeddings) = embed(picture, reader, gates)? else {
-                tally.no_face += 1;
-                return Ok(false);
-            };
-            let contributors = members.iter().filter(|known| proposal.contributors.contains(&known.donor.id));
-            for photo in contributors.flat_map(|known| &known.embeddings) {
-                for ((highest, ours), theirs) in highest.iter_mut().zip(&embeddings).zip(photo) {
-                    *highest = highest.max(ours.cosine(theirs));
+            match embed(picture, reader, gates)? {
+                Some(embeddings) => seen.push(embeddings),
+                None => {
+                    tally.no_face += 1;
+                    return Ok(Judgement::Drop);
                 }
             }
         }
-        let mut accepted = true;
-        for (gate, &highest) in gates.iter().zip(&highest) {
-            if highest >= gate.same_person_cosine {
+        // The highest cosine of either picture with any photo of each contributor.
+        let highest = |place: usize, id: &String| {
+            let photos = known.iter().filter(|known| known.donor.id == *id).flat_map(|known| &known.embeddings);
+            let pairs = photos.flat_map(|photo| seen.iter().map(move |ours| (ours, photo)));
+            pairs
+                .filter_map(|(ours, theirs)| Some(ours.get(place)?.cosine(theirs.get(place)?)))
+                .fold(f32::NEG_INFINITY, f32::max)
+        };
+        let mut nearest: Option<(f32, usize)> = None;
+        let mut most = Vec::with_capacity(gates.len());
+        for (place, gate) in gates.iter().enumerate() {
+            let cosines: Vec<f32> = proposal.contributors.iter().map(|id| highest(place, id)).collect();
+            let worst = cosines.iter().copied().enumerate().max_by(|a, b| a.1.total_cmp(&b.1));
+            let Some((contributor, cosine)) = worst else { return Ok(Judgement::Drop) };
+            most.push(cosine);
+            let margin = cosine - gate.same_person_cosine;
+            if margin >= 0.0 {
                 *tally.rejected_by.entry(gate.embedder.card().name.clone()).or_default() += 1;
-                accepted = false;
+                if nearest.is_none_or(|(m, _)| margin > m) {
+                    nearest = Some((margin, contributor));
+                }
             }
         }
-        if accepted {
-            for (gate, &highest) in gates.iter().zip(&highest) {
-                let name = &gate.embedder.card().name;
-                let most = tally.highest_accepted.entry(name.clone()).or_insert(highest);
-                *most = most.max(highest);
-                *tally.mean_highest.entry(name.clone()).or_default() += highest;
-            }
+        if let Some((_, contributor)) = nearest {
+            return Ok(Judgement::TooNear(contributor));
         }
-        Ok(accepted)
+        for (gate, cosine) in gates.iter().zip(most) {
+            let name = &gate.embedder.card().name;
+            let highest = tally.highest_accepted.entry(name.clone()).or_insert(cosine);
+            *highest = highest.max(cosine);
+            *tally.mean_highest.entry(name.clone()).or_default() += cosine;
+        }
+        Ok(Judgement::Take)
     }
 
     fn write(&self, group: Group, number: usize, composite: &Composite) -> Result<Entry> {
@@ -304,6 +321,16 @@ impl Synthesize {
     fn write_picture(&self, file: &str, picture: &image::RgbImage) -> Result<()> {
         let bytes = photo::encode_jpeg(picture, self.quality)?;
         Ok(atomic::write(&self.out.join(Path::new(file)), &bytes, Overwrite::Always)?)
+    }
+}
+
+/// The group of the same gender and the other age.
+fn other_age(group: Group) -> Group {
+    match group {
+        Group::YoungMale => Group::OlderMale,
+        Group::OlderMale => Group::YoungMale,
+        Group::YoungFemale => Group::OlderFemale,
+        _ => Group::YoungFemale,
     }
 }
 
