@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
+use perface::model::builtin;
 use perface::model::card::{Channels, ModelCard, Preprocessing, Role, Threshold};
 use perface::model::store::{State, Store};
 use serde::Serialize;
@@ -75,6 +76,11 @@ struct Row {
     state: State,
 }
 
+/// Right, or not there because nobody asked for it yet.
+fn is_fine(row: &Row) -> bool {
+    row.state == State::Ready || (row.state == State::Missing && builtin::on_demand(&row.card.name))
+}
+
 impl Models {
     pub fn run(&self, common: &Common) -> Result<Outcome> {
         let store = Store::open(common.cache.clone(), common.offline, progress::downloads(common.quiet))?;
@@ -89,7 +95,7 @@ impl Models {
             Action::Verify => {
                 let rows = print(common, &store)?;
                 let bad: Vec<&str> =
-                    rows.iter().filter(|row| row.state != State::Ready).map(|row| row.card.name.as_str()).collect();
+                    rows.iter().filter(|row| !is_fine(row)).map(|row| row.card.name.as_str()).collect();
                 if !bad.is_empty() {
                     eprintln!("perface: not as pinned: {}; `perface models fetch` puts them right", bad.join(", "));
                     return Ok(Outcome::Failure);

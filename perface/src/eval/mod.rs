@@ -2,6 +2,7 @@
 
 pub mod group_list;
 pub mod groups;
+pub mod pairs;
 pub mod plot;
 pub mod pool_accuracy;
 pub mod stats;

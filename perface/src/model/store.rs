@@ -151,13 +151,14 @@ impl Store {
         }
     }
 
-    /// Fetch every built-in network that is not here or was changed.
+    /// Fetch every built-in network that is not here or was changed, but not those fetched only by name.
     ///
     /// # Errors
     /// If one cannot be fetched.
     pub fn fetch_all(&self) -> Result<()> {
         for builtin in builtin::models() {
-            if self.state(&builtin.card) != State::Ready {
+            let missing = self.state(&builtin.card) != State::Ready;
+            if missing && (!builtin::on_demand(&builtin.card.name) || self.path(&builtin.card).exists()) {
                 self.install(&builtin)?;
             }
         }

@@ -1,6 +1,7 @@
 //! `perface eval`: how good are groups and similarities?
 
 mod groups;
+mod pairs;
 
 use std::path::{Path, PathBuf};
 
@@ -27,12 +28,15 @@ pub struct Eval {
 enum Action {
     /// How often the nearest group is the right one: precision, recall, accuracy, AUC of each group.
     Groups(groups::Groups),
+    /// How well a similarity tells whether two photos show one person.
+    Pairs(pairs::Pairs),
 }
 
 impl Eval {
     pub fn run(&self, common: &Common) -> Result<Outcome> {
         match &self.action {
             Action::Groups(command) => command.run(common),
+            Action::Pairs(command) => command.run(common),
         }
     }
 }
