@@ -98,6 +98,7 @@ fn record(face: &Face, verdict: Verdict, reason: Option<String>) -> FaceRecord {
         groups: Vec::new(),
         chosen_group: None,
         grouped_by: None,
+        ranking: Vec::new(),
         candidate: None,
         similarity_before: None,
         similarity_after: None,

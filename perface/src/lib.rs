@@ -31,6 +31,8 @@ pub mod rank;
 pub mod eval;
 
 pub mod cover;
+pub mod sheet;
+
 pub mod report;
 
 pub mod anonymize;
