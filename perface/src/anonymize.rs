@@ -207,6 +207,7 @@ fn record_of(face: &Face, verdict: Verdict) -> FaceRecord {
         groups: Vec::new(),
         chosen_group: None,
         grouped_by: None,
+        ranking: Vec::new(),
         candidate: None,
         similarity_before: None,
         similarity_after: None,

@@ -42,6 +42,8 @@ pub mod attribute;
 pub mod candidates;
 pub mod cover;
 pub mod replace;
+pub mod sheet;
+
 pub mod report;
 
 pub mod anonymize;

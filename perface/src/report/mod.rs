@@ -3,6 +3,8 @@
 //! A report holds names of files, similarities and choices, so it is confidential; [`Report::public`] makes the part
 //! that may be published. It is data: pages and tables are made from it elsewhere.
 
+pub mod html;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -127,6 +129,9 @@ pub struct FaceRecord {
     /// How the group was chosen: `similarity` or `classifier`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub grouped_by: Option<String>,
+    /// The ends of the chosen group's ranking, most similar first; a few of each end, not the whole group.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ranking: Vec<RankedRecord>,
     /// Name of the candidate that stands in its place.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub candidate: Option<String>,
@@ -144,6 +149,15 @@ pub struct FaceRecord {
     /// Why it was obscured or kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+}
+
+/// A candidate in a face's ranking.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RankedRecord {
+    /// Its id in the pool.
+    pub candidate: String,
+    /// Cosine of the original with it.
+    pub cosine: f32,
 }
 
 /// A face's distance to one group.
