@@ -5,6 +5,7 @@ mod commands;
 mod output;
 mod progress;
 mod session;
+mod sheets;
 
 use std::process::ExitCode;
 

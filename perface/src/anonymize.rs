@@ -12,7 +12,8 @@ use crate::photo::Photo;
 use crate::pool::PixelHash;
 use crate::rank::Uses;
 use crate::replace::{Failure, Replaced, Replacer, Subject, reaches};
-use crate::report::{FaceRecord, GroupRecord, Verdict};
+use crate::report::{FaceRecord, GroupRecord, RankedRecord, Verdict};
+use crate::sheet::faces::{LEAST_SHOWN, MOST_SHOWN, extremes};
 
 /// Time spent in each stage of the line, in milliseconds.
 #[derive(Clone, Debug, Default)]
@@ -138,6 +139,9 @@ fn replace_all(
         let attempt = replacer.replace(&photo.pixels, subject, photo_hash, index, &uses, timings)?;
         let mut record = described(replacer, face, subject);
         record.tries = attempt.tries;
+        let (most, least) = extremes(&attempt.ranked, MOST_SHOWN, LEAST_SHOWN);
+        let shown = most.into_iter().chain(least);
+        record.ranking = shown.map(|c| RankedRecord { candidate: c.id.clone(), cosine: c.cosine }).collect();
         match attempt.outcome {
             Ok(Replaced { swap, candidate, similarity_after, .. }) => {
                 swap.paste(&mut photo.pixels);

@@ -112,6 +112,8 @@ pub struct Attempt {
     pub outcome: Result<Replaced, Failure>,
     /// Candidates tried.
     pub tries: usize,
+    /// The chosen group, least similar first.
+    pub ranked: Vec<rank::Candidate>,
 }
 
 /// Why a face was not replaced.
@@ -164,17 +166,17 @@ impl Replacer {
         uses: &Uses,
         timings: &mut Timings,
     ) -> Result<Attempt> {
-        let failed = |reason: &str, tries: usize| Attempt { outcome: Err(Failure(reason.to_owned())), tries };
+        let failed = |reason: &str| Attempt { outcome: Err(Failure(reason.to_owned())), tries: 0, ranked: Vec::new() };
         let Some(mesh) = timings.time("mesh", || self.mesher.mesh(photo, &subject.face))? else {
-            return Ok(failed("no face mesh could be laid", 0));
+            return Ok(failed("no face mesh could be laid"));
         };
-        let Some(query) = subject.embeddings.first() else { return Ok(failed("no recogniser is loaded", 0)) };
+        let Some(query) = subject.embeddings.first() else { return Ok(failed("no recogniser is loaded")) };
         let (members, gallery) = (self.candidates.pool().members(), self.candidates.gallery());
         let ranked = rank::rank(query, members, gallery.embeddings(), subject.group);
         let key = DrawKey { seed: self.options.seed, photo: photo_hash, face: index };
         let order = rank::order(&ranked, self.options.pick, key, uses);
         if order.is_empty() {
-            return Ok(failed(&format!("the pool has no {} faces", subject.group), 0));
+            return Ok(failed(&format!("the pool has no {} faces", subject.group)));
         }
         let target = Target { photo, mesh: &mesh, face: &subject.face };
         let mut best: Option<Replaced> = None;
@@ -210,7 +212,7 @@ impl Replacer {
                 break;
             }
         }
-        Ok(Attempt { outcome: best.ok_or(Failure(last)), tries })
+        Ok(Attempt { outcome: best.ok_or(Failure(last)), tries, ranked })
     }
 
     /// How far the result is from the original, as [`Replaced::margin`] and [`Replaced::similarity_after`]; `None` if no

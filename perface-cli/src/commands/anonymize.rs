@@ -12,8 +12,10 @@ use perface::atomic::{self, Overwrite};
 use perface::batch::{self, BatchOptions, OnFailure};
 use perface::detect::DetectorOptions;
 use perface::draw::Seed;
+use perface::pool::Pool;
 use perface::rank::{DEFAULT_BOTTOM, Pick, PickOptions};
 use perface::replace::{DEFAULT_CLEAR_MARGIN, DEFAULT_TRIES, ReplaceOptions, Replacer};
+use perface::report::html::{self, PageOptions};
 use perface::report::{self, ModelRecord, PhotoRecord, Report, Status, Summary};
 use perface::swap::warp::{Warp, WarpOptions};
 use perface::tree;
@@ -62,6 +64,12 @@ pub struct Anonymize {
     /// Leave a face as it is: photo and number from the left, as --dry-run shows them. May be repeated.
     #[arg(long, value_name = "PHOTO#N")]
     pub keep: Vec<String>,
+    /// Show the photos as they were in the report's page, too.
+    #[arg(long)]
+    pub include_originals: bool,
+    /// Write a version of the report that may be published: no names, seeds, candidates or pictures.
+    #[arg(long)]
+    pub public: bool,
     /// Only look: write a sheet of what was found, for a person to review.
     #[arg(long)]
     pub dry_run: bool,
@@ -139,7 +147,7 @@ impl Anonymize {
         let folder = batch::report_folder(&self.out);
         let seed = self.seed(&folder)?;
         let setup = self.setup(&session, seed)?;
-        let Setup { anonymizer, config, models } = setup;
+        let Setup { anonymizer, config, models, pool } = setup;
         let options = BatchOptions {
             jobs: self.jobs.unwrap_or(BatchOptions::default().jobs),
             on_failure: match self.on_failure {
@@ -175,9 +183,7 @@ impl Anonymize {
             timings_ms: report::total_timings(&photos),
             photos,
         };
-        let json = serde_json::to_vec_pretty(&report)?;
-        atomic::write(&folder.join("report.json"), &json, Overwrite::Always)
-            .context("the report could not be written")?;
+        self.write_report(&report, &folder, pool.as_ref())?;
         output::print(common.json, &report, |report| summary(report, &self.out, &folder))?;
         Ok(outcome(&report.summary, anonymizer.replaces()))
     }
@@ -191,6 +197,8 @@ pub struct Setup {
     pub config: Value,
     /// The networks in use.
     pub models: Vec<ModelRecord>,
+    /// The faces that may stand in, unless heads are only covered.
+    pub pool: Option<Pool>,
 }
 
 impl Anonymize {
@@ -207,12 +215,27 @@ impl Anonymize {
         })
     }
 
+    /// Write report.json and report.html, and what may be published if that was asked for.
+    fn write_report(&self, report: &Report, folder: &Path, pool: Option<&Pool>) -> Result<()> {
+        let write = |name: &str, bytes: &[u8]| {
+            atomic::write(&folder.join(name), bytes, Overwrite::Always).context("the report could not be written")
+        };
+        write("report.json", &serde_json::to_vec_pretty(report)?)?;
+        let options = PageOptions { include_originals: self.include_originals, pool, ..PageOptions::new(&self.out) };
+        write("report.html", html::html(report, &options).as_bytes())?;
+        if self.public {
+            write("report.public.json", &serde_json::to_vec_pretty(&report.public())?)?;
+            write("report.public.html", html::public_html(report).as_bytes())?;
+        }
+        Ok(())
+    }
+
     fn setup(&self, session: &Session, seed: Seed) -> Result<Setup> {
         let detector = session.detector(DetectorOptions { min_score: self.min_score, ..Default::default() })?;
         let mut config = json!({ "engine": "none", "min_score": self.min_score, "keep": self.keep });
         let mut models = vec![ModelRecord::from(&session.store.card("yunet")?)];
         if self.engine == EngineName::None {
-            return Ok(Setup { anonymizer: Anonymizer::covering(detector), config, models });
+            return Ok(Setup { anonymizer: Anonymizer::covering(detector), config, models, pool: None });
         }
         let names: BTreeSet<&str> =
             self.gates.iter().map(String::as_str).filter(|name| *name != self.group.model).collect();
@@ -261,6 +284,7 @@ impl Anonymize {
         if let (Value::Object(config), Value::Object(shaping)) = (&mut config, shaping) {
             config.extend(shaping);
         }
+        let pool = Some(candidates.pool().clone());
         let replacer = Replacer {
             detector: detector.clone(),
             mesher: perface::mesh::Mesher::new(session.load("facemesh")?.1),
@@ -270,7 +294,7 @@ impl Anonymize {
             candidates,
             options,
         };
-        Ok(Setup { anonymizer: Anonymizer::replacing(detector, replacer), config, models })
+        Ok(Setup { anonymizer: Anonymizer::replacing(detector, replacer), config, models, pool })
     }
 
     /// The faces named by --keep, by the file they are in.
@@ -336,6 +360,6 @@ fn summary(report: &Report, out: &std::path::Path, folder: &std::path::Path) -> 
     for photo in report.photos.iter().filter(|photo| photo.status != Status::Done) {
         text += &format!("  {}\n", describe(photo));
     }
-    text += &format!("photos: {}\nreport, confidential: {}\n", out.display(), folder.display());
+    text += &format!("photos: {}\nreport, confidential: {}\n", out.display(), folder.join("report.html").display());
     text
 }

@@ -5,13 +5,16 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
+use perface::model::Runtime;
+use perface::photo::{self, Limits};
 use perface::pool::{Group, Member, Pool, PoolRecord};
+use perface::sheet::faces::pool_pages;
 use serde::Serialize;
 
 use crate::args::Common;
 use crate::output::{self, Outcome};
 use crate::session::{Session, open_store};
-use perface::model::Runtime;
+use crate::sheets;
 
 /// Options of `pool list`.
 #[derive(Args)]
@@ -19,6 +22,9 @@ use perface::model::Runtime;
 pub struct List {
     /// Folder of the pool [default: the built-in composites].
     folder: Option<PathBuf>,
+    /// Write a contact sheet, a PNG.
+    #[arg(long, value_name = "FILE")]
+    sheet: Option<PathBuf>,
 }
 
 #[derive(Serialize)]
@@ -34,6 +40,10 @@ impl List {
         // No network is run, so none is fetched.
         let session = Session { store: open_store(common)?, runtime: Runtime::Rten };
         let pool = session.pool(self.folder.as_deref())?;
+        if let Some(path) = &self.sheet {
+            let load = |member: &Member| Ok(photo::read(&pool.path_of(member), &Limits::default())?.pixels);
+            sheets::write(pool_pages(&pool, &pool.folder().display().to_string(), load), path)?;
+        }
         print(common, &pool)?;
         Ok(Outcome::Done)
     }
