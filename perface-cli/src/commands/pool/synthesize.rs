@@ -10,7 +10,7 @@ use perface::atomic::{self, Overwrite};
 use perface::candidates::{Reader, SMILING_COLUMN};
 use perface::composite::{self, Composite, Donor, Judgement};
 use perface::embedding::Embedding;
-use perface::photo;
+use perface::photo::{self, Limits};
 use perface::pool::labels::OLDER_FROM_YEARS;
 use perface::pool::manifest::FILE_NAME;
 use perface::pool::{AgeGroup, Entry, Gender, Group, LabelSource, Manifest};
@@ -248,7 +248,10 @@ impl Synthesize {
     ) -> Result<Judgement> {
         let mut seen = Vec::new();
         for picture in std::iter::once(&proposal.picture).chain(proposal.twin.as_ref().map(|twin| &twin.0)) {
-            match embed(picture, reader, gates)? {
+            // Judged as it will be published: compression changes cosines, too.
+            let bytes = photo::encode_jpeg(picture, self.quality)?;
+            let published = photo::decode(&bytes, Path::new("composite"), &Limits::default())?.pixels;
+            match embed(&published, reader, gates)? {
                 Some(embeddings) => seen.push(embeddings),
                 None => {
                     tally.no_face += 1;
