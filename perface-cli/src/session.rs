@@ -70,7 +70,7 @@ impl Session {
         Ok(Gate { embedder, same_person_cosine })
     }
 
-    /// What finds and reads the largest face of a picture.
+    /// What finds and reads the main face of a picture.
     pub fn reader(&self, model: &str) -> Result<Reader> {
         Ok(Reader {
             detector: self.detector(DetectorOptions::default())?,
@@ -106,7 +106,7 @@ pub fn open_store(common: &Common) -> Result<Store> {
     Ok(Store::open(common.cache.clone(), common.offline, progress::downloads(common.quiet))?)
 }
 
-/// A picture of one person: its largest face, embedded.
+/// A picture of one person: its main face, embedded.
 pub struct OnePerson {
     /// The picture.
     pub photo: Photo,
@@ -121,7 +121,7 @@ impl OnePerson {
     pub fn read(path: &Path, reader: &Reader) -> Result<Self> {
         let no_face = |reason: &str| perface::Error::Unreadable { path: path.to_owned(), reason: reason.to_owned() };
         let photo = photo::read(path, &Limits::default())?;
-        let face = reader.largest_face(&photo.pixels)?.ok_or_else(|| no_face("no face was found"))?;
+        let face = reader.main_face(&photo.pixels)?.ok_or_else(|| no_face("no face was found"))?;
         let aligned = align::align(&photo.pixels, &face).ok_or_else(|| no_face("the face cannot be aligned"))?;
         let embedding = reader.embedder.embed_one(&aligned)?;
         Ok(Self { photo, face, embedding })

@@ -43,15 +43,15 @@ pub struct ReplaceOptions {
     pub pick: PickOptions,
     /// Candidates tried before a face is covered instead.
     pub tries: usize,
-    /// A result this far below every recogniser's threshold is taken at once; otherwise the best of all tries is.
-    pub clear_margin: f32,
+    /// Among how many tries the result least like the original is kept; 1 takes the first that is hidden.
+    pub rerank: usize,
 }
 
 /// The default of [`ReplaceOptions::tries`].
 pub const DEFAULT_TRIES: usize = 8;
 
-/// The default of [`ReplaceOptions::clear_margin`].
-pub const DEFAULT_CLEAR_MARGIN: f32 = 0.1;
+/// The default of [`ReplaceOptions::rerank`].
+pub const DEFAULT_RERANK: usize = 1;
 
 /// A recogniser that a result must get past.
 #[derive(Clone)]
@@ -183,6 +183,9 @@ impl Replacer {
         let mut last = "no candidate could be used".to_owned();
         let mut tries = 0;
         for candidate in order.into_iter().take(self.options.tries) {
+            if best.is_some() && tries >= self.options.rerank {
+                break;
+            }
             tries += 1;
             let Some(material) = timings.time("candidate", || self.candidates.material(candidate.index)) else {
                 continue;
@@ -207,9 +210,6 @@ impl Replacer {
             }
             if best.as_ref().is_none_or(|b| margin < b.margin) {
                 best = Some(Replaced { swap, candidate, margin, similarity_after });
-            }
-            if margin <= -self.options.clear_margin {
-                break;
             }
         }
         Ok(Attempt { outcome: best.ok_or(Failure(last)), tries, ranked })

@@ -21,7 +21,7 @@ use perface::model::{Model, Tensor};
 use perface::photo::{self, Format, Photo};
 use perface::pool::Pool;
 use perface::rank::{Pick, PickOptions};
-use perface::replace::{DEFAULT_CLEAR_MARGIN, Gate, ReplaceOptions, Replacer};
+use perface::replace::{DEFAULT_RERANK, Gate, ReplaceOptions, Replacer};
 use perface::report::Verdict;
 use perface::swap::{Material, Refusal, Swap, Swapper, Target};
 
@@ -190,7 +190,7 @@ fn alice_after(swapper: Paint, mesh: Mesh, gate: Embedder, keep: &[usize]) -> pe
         group_by: GroupBy::Similarity,
         pick: PickOptions { pick: Pick::Least, ..Default::default() },
         tries: 8,
-        clear_margin: DEFAULT_CLEAR_MARGIN,
+        rerank: DEFAULT_RERANK,
     };
     let replacer = Replacer {
         detector: detector.clone(),

@@ -14,7 +14,7 @@ use perface::detect::DetectorOptions;
 use perface::draw::Seed;
 use perface::pool::Pool;
 use perface::rank::{DEFAULT_BOTTOM, Pick, PickOptions};
-use perface::replace::{DEFAULT_CLEAR_MARGIN, DEFAULT_TRIES, ReplaceOptions, Replacer};
+use perface::replace::{DEFAULT_RERANK, DEFAULT_TRIES, ReplaceOptions, Replacer};
 use perface::report::html::{self, PageOptions};
 use perface::report::{self, ModelRecord, PhotoRecord, Report, Status, Summary};
 use perface::swap::warp::{Warp, WarpOptions};
@@ -58,6 +58,9 @@ pub struct Anonymize {
     /// Candidates tried before a face is covered instead.
     #[arg(long, default_value_t = DEFAULT_TRIES, value_name = "N")]
     pub tries: usize,
+    /// Among how many tries to keep the result least like the original; slower, and hides better.
+    #[arg(long, default_value_t = DEFAULT_RERANK, value_name = "N")]
+    pub rerank: usize,
     /// Seed of all draws, for repeating a run; keep it secret [default: a new random one].
     #[arg(long)]
     pub seed: Option<Seed>,
@@ -262,7 +265,7 @@ impl Anonymize {
             group_by,
             pick: PickOptions { pick, ..Default::default() },
             tries: self.tries,
-            clear_margin: DEFAULT_CLEAR_MARGIN,
+            rerank: self.rerank,
         };
         let shaping = json!({
             "engine": "warp",
@@ -278,6 +281,7 @@ impl Anonymize {
             "group_by_because": because,
             "pick": pick,
             "tries": self.tries,
+            "rerank": self.rerank,
             "runtime": session.runtime.name(),
             "seed": seed.reveal(),
         });

@@ -16,7 +16,7 @@ use crate::session::{DEFAULT_MODEL, OnePerson, Session};
     after_help = "Examples:\n  perface compare a.jpg b.jpg\n  perface compare c.jpg a.jpg b.jpg    which is closer to c: a or b?"
 )]
 pub struct Compare {
-    /// Two photos A B, or three C A B. The largest face of each is taken.
+    /// Two photos A B, or three C A B. The main face of each is taken.
     #[arg(required = true, num_args = 2..=3)]
     photos: Vec<PathBuf>,
     /// Embedder to compare with.

@@ -38,7 +38,7 @@ pub struct GroupArgs {
 #[derive(Args)]
 #[command(after_help = "Example:\n  perface group portrait.jpg --group-distance median")]
 pub struct Group {
-    /// A photo; its largest face is taken.
+    /// A photo; its main face is taken.
     photo: PathBuf,
     #[command(flatten)]
     group: GroupArgs,

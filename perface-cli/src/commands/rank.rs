@@ -22,7 +22,7 @@ use crate::sheets;
 #[derive(Args)]
 #[command(after_help = "Example:\n  perface rank portrait.jpg --top-least 5 --sheet ranking.png")]
 pub struct Rank {
-    /// A photo; its largest face is taken.
+    /// A photo; its main face is taken.
     photo: PathBuf,
     #[command(flatten)]
     group: GroupArgs,

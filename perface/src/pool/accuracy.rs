@@ -5,8 +5,9 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::atomic::{self, Overwrite};
 use crate::error::{Error, Result};
-use crate::file::{read_limited, write_whole};
+use crate::file::read_limited;
 use crate::summary::Proportion;
 
 /// Name of the record inside a pool's folder.
@@ -94,7 +95,7 @@ impl PoolRecord {
         let mut text = serde_json::to_vec_pretty(self)
             .map_err(|error| Error::Malformed { path: path.clone(), reason: error.to_string() })?;
         text.push(b'\n');
-        write_whole(&path, &text)
+        atomic::write(&path, &text, Overwrite::Always)
     }
 
     /// All measurements with this network.

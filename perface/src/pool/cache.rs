@@ -12,9 +12,10 @@ use std::path::{Path, PathBuf};
 use image::RgbImage;
 use sha2::{Digest, Sha256};
 
+use crate::atomic::{self, Overwrite};
 use crate::embedding::{Embedding, MAX_WIDTH};
 use crate::error::{Error, Result};
-use crate::file::{read_limited, write_whole};
+use crate::file::read_limited;
 
 const MAGIC: &[u8; 8] = b"PFEMBED1";
 /// Largest cache that is read, in bytes: about 475 000 descriptors of 128 values.
@@ -123,7 +124,7 @@ impl EmbeddingCache {
         if let Some(folder) = self.path.parent() {
             std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
         }
-        write_whole(&self.path, &encode(&self.entries, &self.key.text()))?;
+        atomic::write(&self.path, &encode(&self.entries, &self.key.text()), Overwrite::Always)?;
         self.changed = false;
         Ok(())
     }

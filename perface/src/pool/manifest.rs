@@ -9,8 +9,8 @@ use std::path::{Component, Path, PathBuf};
 use serde::Serialize;
 
 use super::labels::{AgeGroup, Gender, Group, LabelSource};
+use crate::atomic::{self, Overwrite};
 use crate::error::{Error, Result};
-use crate::file::write_whole;
 use crate::table::{ColumnNames, Row, Table};
 
 /// Name of the list inside a pool's folder.
@@ -154,7 +154,7 @@ impl Manifest {
     /// # Errors
     /// [`Error::Io`] naming `path`.
     pub fn write(&self, path: &Path) -> Result<()> {
-        write_whole(path, &self.to_csv()?)
+        atomic::write(path, &self.to_csv()?, Overwrite::Always)
     }
 }
 

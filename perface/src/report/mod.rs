@@ -260,7 +260,7 @@ impl Report {
 
 /// Options that say what was done without helping anybody to undo it.
 const PUBLIC_CONFIG: [&str; 8] =
-    ["engine", "model", "similarity", "same_person_cosine", "min_score", "on_failure", "tries", "group_distance"];
+    ["engine", "model", "similarity", "same_person_cosine", "min_score", "tries", "rerank", "group_distance"];
 
 /// Time spent in each stage over all `photos`, in milliseconds.
 pub fn total_timings(photos: &[PhotoRecord]) -> BTreeMap<String, f64> {

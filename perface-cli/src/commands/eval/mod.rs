@@ -87,7 +87,7 @@ impl LabelledFaces {
     }
 }
 
-/// Embed the largest face of every file, on all cores.
+/// Embed the main face of every file, on all cores.
 pub fn embed_files(paths: &[PathBuf], reader: &Reader, common: &Common) -> Vec<perface::Result<Embedding>> {
     let bar = progress::bar(paths.len(), "faces", common.quiet);
     let results = progress::in_parallel(paths, |path| {

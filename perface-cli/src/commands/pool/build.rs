@@ -102,7 +102,7 @@ fn add_unlisted(manifest: &mut Manifest, folder: &Path) -> Result<()> {
 /// Fill in the labels an entry lacks; an error says why it cannot be a source.
 fn complete(entry: &mut Entry, folder: &Path, reader: &Reader, attributes: &AttributeReader) -> Result<()> {
     let picture = photo::read(&folder.join(&entry.file), &Limits::default())?.pixels;
-    let Some(face) = reader.largest_face(&picture)? else { anyhow::bail!("no face was found") };
+    let Some(face) = reader.main_face(&picture)? else { anyhow::bail!("no face was found") };
     let seen = attributes.read(&picture, &face)?;
     let stated = entry.age_group.is_some() && entry.label_source == Some(LabelSource::Csv);
     if seen.may_be_minor() && !stated {

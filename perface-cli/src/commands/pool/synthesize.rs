@@ -337,9 +337,9 @@ fn other_age(group: Group) -> Group {
     }
 }
 
-/// The largest face of `picture`, embedded by every gate; `None` if there is no face.
+/// The main face of `picture`, embedded by every gate; `None` if there is no face.
 fn embed(picture: &image::RgbImage, reader: &Reader, gates: &[Gate]) -> Result<Option<Vec<Embedding>>> {
-    let Some(face) = reader.largest_face(picture)? else { return Ok(None) };
+    let Some(face) = reader.main_face(picture)? else { return Ok(None) };
     let Some(aligned) = align::align(picture, &face) else { return Ok(None) };
     Ok(Some(gates.iter().map(|gate| gate.embedder.embed_one(&aligned)).collect::<perface::Result<_>>()?))
 }
