@@ -77,6 +77,9 @@ pub struct Synthesize {
     /// People not to use, by id: beards, glasses, fringes.
     #[arg(long, value_delimiter = ',')]
     skip: Vec<String>,
+    /// Make only these groups, such as older-female [default: all four].
+    #[arg(long, value_delimiter = ',', value_name = "GROUPS")]
+    only: Vec<String>,
     /// Foreign column names of info.csv, as ours=theirs,…
     #[arg(long, default_value = "", value_name = "PAIRS")]
     columns: ColumnNames,
@@ -122,7 +125,7 @@ impl Synthesize {
         bar.finish_and_clear();
         let mut tallies = BTreeMap::new();
         let mut manifest = Manifest { entries: Vec::new(), other_columns: vec![SMILING_COLUMN.to_owned()] };
-        for (group, made) in Group::INTERSECTIONS.into_iter().zip(made) {
+        for (group, made) in groups.into_iter().zip(made) {
             let (tally, composites) = made.with_context(|| format!("{group}"))?;
             for (n, composite) in composites.iter().enumerate() {
                 manifest.entries.push(self.write(group, n + 1, composite)?);
