@@ -119,9 +119,10 @@ impl Synthesize {
         for line in &left_out {
             eprintln!("perface: left out {line}");
         }
-        let bar = progress::bar(self.count * Group::INTERSECTIONS.len(), "composites", common.quiet);
-        let made =
-            progress::in_parallel(&Group::INTERSECTIONS, |&group| self.group(group, &known, &reader, &gates, &bar));
+        let wanted = |group: &Group| self.only.is_empty() || self.only.contains(&group.to_string());
+        let groups: Vec<Group> = Group::INTERSECTIONS.into_iter().filter(wanted).collect();
+        let bar = progress::bar(self.count * groups.len(), "composites", common.quiet);
+        let made = progress::in_parallel(&groups, |&group| self.group(group, &known, &reader, &gates, &bar));
         bar.finish_and_clear();
         let mut tallies = BTreeMap::new();
         let mut manifest = Manifest { entries: Vec::new(), other_columns: vec![SMILING_COLUMN.to_owned()] };
