@@ -19,7 +19,6 @@ use perface::mesh::{Mesher, POINTS};
 use perface::model::builtin::{FACE_MESH, models};
 use perface::model::store::Store;
 use perface::model::{Model, Runtime, Tensor, onnx, ort, tflite};
-use perface::photo::{self, Limits};
 use perface::pool::Gender;
 use perface::resample::{self, Border};
 use serde::Deserialize;
@@ -100,7 +99,7 @@ fn network(name: &str) -> Vec<(&'static str, Arc<dyn Model>)> {
 }
 
 fn open(path: &Path) -> RgbImage {
-    photo::read(path, &Limits::default()).unwrap().pixels
+    image::open(path).unwrap().to_rgb8()
 }
 
 /// Values in 0–1 without order, `[batch, 3, side, side]`, every picture the same.

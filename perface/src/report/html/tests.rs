@@ -297,7 +297,7 @@ fn the_public_page_names_nobody_and_nothing() {
         "good.jpg",
         "kept.jpg",
         "broken",
-        "held",
+        "held.jpg",
         "empty.jpg",
         "in/",
         "0xsecret",
