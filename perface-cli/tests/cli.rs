@@ -1,5 +1,7 @@
 //! The binary on good and bad input: exit codes, messages, and what stands on the disk afterwards.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

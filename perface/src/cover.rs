@@ -54,10 +54,9 @@ fn fill(pixels: &mut RgbImage, rect: Rect) {
         return;
     }
     for (y, row) in pixels.as_mut().chunks_exact_mut(row_bytes).enumerate() {
-        if (top..bottom).contains(&(y as u32)) {
-            if let Some(part) = row.get_mut(left * 3..(right * 3).min(row_bytes)) {
-                part.as_chunks_mut::<3>().0.fill(FILL.0);
-            }
+        let part = row.get_mut(left * 3..(right * 3).min(row_bytes));
+        if let Some(part) = part.filter(|_| (top..bottom).contains(&(y as u32))) {
+            part.as_chunks_mut::<3>().0.fill(FILL.0);
         }
     }
 }

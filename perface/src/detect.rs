@@ -406,7 +406,7 @@ mod tests {
             let sum: f32 = tensor.data().iter().sum();
             prop_assert_eq!(sum, (width * height * 6) as f32);
             prop_assert_eq!(tensor.data()[0], 3.0);
-            prop_assert!(tensor.shape()[2] % 32 == 0 && tensor.shape()[3] % 32 == 0);
+            prop_assert!(tensor.shape()[2..].iter().all(|length| length.is_multiple_of(32)));
         }
     }
 }

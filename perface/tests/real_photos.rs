@@ -1,5 +1,7 @@
 //! Detection and recognition on real photos, with the real networks.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
 mod common;
 
 use common::{detector, embedder, in_parallel, pictures, read, sample, testdata};
