@@ -168,7 +168,7 @@ fn damaged_networks_are_refused_without_a_panic() {
     }
     // The tables are few and small beside the weights; damage every part of them.
     let tables = bytes.len() - 60_000..bytes.len();
-    for at in (0..2_000).chain(tables).step_by(17) {
+    for at in (0..2_000).chain(tables).step_by(97) {
         for value in [0, 1, 0x7f, 0xff] {
             let mut damaged = bytes.clone();
             damaged[at] = value;
