@@ -1,6 +1,6 @@
 //! What is known of each network: its file, its preprocessing, its threshold, its licence.
 //!
-//! A card is the only home of a network's constants. Built-in cards are in [`builtin`]; a user's
+//! A card is the only home of a network's constants. Built-in cards are in [`super::builtin`]; a user's
 //! own network brings its card as JSON beside the file.
 
 use serde::{Deserialize, Serialize};
