@@ -100,10 +100,12 @@ pub struct ConvSpec {
 pub enum Op {
     /// The batch of pictures.
     Input,
-    /// Convolution without bias.
+    /// Convolution; the networks here have no bias, those with folded batch normalisation do.
     Conv {
         /// `[out, in / groups, kernel, kernel]`.
         weight: ParamId,
+        /// `[out]`.
+        bias: Option<ParamId>,
         /// Its geometry.
         spec: ConvSpec,
     },
@@ -189,6 +191,19 @@ impl Graph {
         self.params.iter().position(|param| param.name == name)
     }
 
+    /// The part of the network up to node `end`, whose result becomes the output, with the parameters it needs.
+    ///
+    /// # Errors
+    /// [`Error::Graph`] if `end` is no node.
+    pub fn head(&self, end: NodeId) -> Result<Self, Error> {
+        if end >= self.nodes.len() {
+            return Err(Error::Graph(format!("no node {end}")));
+        }
+        let mut whole = self.clone();
+        whole.nodes.truncate(end + 1);
+        whole.tail(0)
+    }
+
     /// The part of the network after node `start`, whose result becomes the input.
     ///
     /// # Errors
@@ -245,7 +260,17 @@ impl Graph {
         let shape = vec![spec.out, from.channels / spec.groups, spec.kernel, spec.kernel];
         let weight = self.new_param(format!("{name}.weight"), shape, Kind::Weight, init);
         let to = Shape { channels: spec.out, height: side(from.height), width: side(from.width) };
-        self.push(name, Op::Conv { weight, spec }, vec![input], to)
+        self.push(name, Op::Conv { weight, bias: None, spec }, vec![input], to)
+    }
+
+    /// The same with a bias, `{name}.bias`, zero in a new network.
+    pub fn conv_bias(&mut self, name: &str, input: NodeId, spec: ConvSpec, init: Init) -> NodeId {
+        let id = self.conv(name, input, spec, init);
+        let added = self.new_param(format!("{name}.bias"), vec![spec.out], Kind::Weight, Init::Constant(0.0));
+        if let Op::Conv { bias, .. } = &mut self.nodes[id].op {
+            *bias = Some(added);
+        }
+        id
     }
 
     /// Batch normalisation with PyTorch's momentum 0.1; a scale of `kind`.
@@ -301,7 +326,7 @@ impl Op {
     /// The same operation with its parameters renumbered.
     fn map_params(&self, mut to: impl FnMut(ParamId) -> ParamId) -> Self {
         match self.clone() {
-            Op::Conv { weight, spec } => Op::Conv { weight: to(weight), spec },
+            Op::Conv { weight, bias, spec } => Op::Conv { weight: to(weight), bias: bias.map(to), spec },
             Op::BatchNorm { weight, bias, running_mean, running_var, eps, momentum } => Op::BatchNorm {
                 weight: to(weight),
                 bias: to(bias),
@@ -333,5 +358,6 @@ mod tests {
         assert_eq!(tail.input_shape(), Shape { channels: 512, height: 7, width: 7 });
         assert_eq!(tail.params[0].name, "layer4.1.bn1.weight");
         assert!(graph.tail(inside).is_err());
+        assert_eq!(graph.head(block_end).unwrap().output_shape(), tail.input_shape());
     }
 }

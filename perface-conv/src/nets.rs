@@ -108,14 +108,15 @@ pub fn mobilefacenet(blocks: [usize; 4], scale: usize) -> Graph {
     if blocks[0] == 1 {
         x = conv_block(&mut g, "layers.1", x, ConvSpec { groups: 64, ..square(narrow, 3, 1) });
     } else {
-        x = residuals(&mut g, "layers.1", x, blocks[0], narrow, narrow);
+        x = residuals(&mut g, "layers.1", x, blocks[0], narrow, 128);
     }
-    x = depthwise(&mut g, "layers.2", x, narrow, narrow, 2);
-    x = residuals(&mut g, "layers.3", x, blocks[1], narrow, narrow);
-    x = depthwise(&mut g, "layers.4", x, wide, wide, 2);
-    x = residuals(&mut g, "layers.5", x, blocks[2], wide, wide);
-    x = depthwise(&mut g, "layers.6", x, wide, wide * 2, 2);
-    x = residuals(&mut g, "layers.7", x, blocks[3], wide, wide);
+    // The depthwise widths do not grow with the scale.
+    x = depthwise(&mut g, "layers.2", x, narrow, 128, 2);
+    x = residuals(&mut g, "layers.3", x, blocks[1], narrow, 128);
+    x = depthwise(&mut g, "layers.4", x, wide, 256, 2);
+    x = residuals(&mut g, "layers.5", x, blocks[2], wide, 256);
+    x = depthwise(&mut g, "layers.6", x, wide, 512, 2);
+    x = residuals(&mut g, "layers.7", x, blocks[3], wide, 256);
     x = conv_block(&mut g, "conv_sep", x, square(512, 1, 1));
     let whole = ConvSpec { out: 512, kernel: 7, stride: 1, pad: 0, groups: 512 };
     x = linear_block(&mut g, "features.layers.0", x, whole);
