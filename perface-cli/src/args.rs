@@ -46,6 +46,8 @@ pub enum Command {
     Demo(commands::demo::Demo),
     /// Anonymise photos: files or folders, whose tree is mirrored.
     Anonymize(commands::anonymize::Anonymize),
+    /// Try to match published photos with their originals, and say whether that works.
+    Audit(commands::audit::Audit),
     /// Find faces.
     Detect(commands::detect::Detect),
     /// How alike two faces are, or which of two is closer to a third.

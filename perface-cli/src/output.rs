@@ -18,6 +18,8 @@ pub enum Outcome {
     SomeUnreadable = 3,
     /// Some photo had no face, or a face was obscured.
     SomeObscured = 4,
+    /// A gate failed.
+    GateFailed = 5,
 }
 
 impl Outcome {

@@ -101,6 +101,11 @@ impl Detector {
         Self { model, options }
     }
 
+    /// The score from which on a face counts.
+    pub fn min_score(&self) -> f32 {
+        self.options.min_score
+    }
+
     /// All faces in `photo`, from left to right.
     ///
     /// # Errors

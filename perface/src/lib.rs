@@ -49,4 +49,6 @@ pub mod report;
 pub mod anonymize;
 pub mod batch;
 
+pub mod audit;
+
 pub use error::{Error, Result};

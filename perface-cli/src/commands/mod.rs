@@ -1,6 +1,7 @@
 //! One file for each command.
 
 pub mod anonymize;
+pub mod audit;
 pub mod compare;
 pub mod demo;
 pub mod detect;
@@ -21,6 +22,7 @@ pub fn run(cli: &Cli) -> Result<Outcome> {
     match &cli.command {
         Command::Demo(command) => command.run(&cli.common),
         Command::Anonymize(command) => command.run(&cli.common),
+        Command::Audit(command) => command.run(&cli.common),
         Command::Detect(command) => command.run(&cli.common),
         Command::Compare(command) => command.run(&cli.common),
         Command::Group(command) => command.run(&cli.common),

@@ -24,6 +24,7 @@ mod decode;
 mod encode;
 mod format;
 mod jpeg;
+pub mod provenance;
 mod raw;
 mod tiff;
 
@@ -38,6 +39,13 @@ pub use encode::{JPEG_QUALITY, encode, encode_jpeg, write};
 pub use format::{Format, SNIFF_BYTES};
 
 use crate::{Error, Result};
+
+/// Whether a colour profile is the one that [`encode`] writes.
+pub(crate) fn is_own_profile(icc: &[u8]) -> bool {
+    icc == colour::srgb_profile()
+}
+
+pub(crate) use provenance::is_own as is_own_provenance;
 
 /// What takes the place of a colour that full transparency hid.
 const BLANK: Rgb<u8> = Rgb([0; 3]);

@@ -22,6 +22,7 @@ use sha2::{Digest, Sha256};
 use self::markup::{Markup, escape};
 use self::photo::Cards;
 pub use self::public::public_html;
+pub(crate) use self::run::models as models_table;
 use super::{PhotoRecord, Report, Status, Summary, Verdict};
 use crate::photo::Limits;
 use crate::pool::Pool;
@@ -91,7 +92,7 @@ pub fn html(report: &Report, options: &PageOptions) -> String {
 }
 
 /// `body` as a whole page.
-fn document(title: &'static str, body: Markup) -> String {
+pub(crate) fn document(title: &'static str, body: Markup) -> String {
     let hash = STANDARD.encode(Sha256::digest(STYLE.as_bytes()));
     let policy =
         format!("default-src 'none'; img-src data:; style-src 'sha256-{hash}'; base-uri 'none'; form-action 'none'");
