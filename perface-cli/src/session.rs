@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use perface::align;
 use perface::attribute::AttributeReader;
 use perface::candidates::{Candidates, Reader};
 use perface::detect::{Detector, DetectorOptions, Face};
@@ -122,8 +121,8 @@ impl OnePerson {
         let no_face = |reason: &str| perface::Error::Unreadable { path: path.to_owned(), reason: reason.to_owned() };
         let photo = photo::read(path, &Limits::default())?;
         let face = reader.main_face(&photo.pixels)?.ok_or_else(|| no_face("no face was found"))?;
-        let aligned = align::align(&photo.pixels, &face).ok_or_else(|| no_face("the face cannot be aligned"))?;
-        let embedding = reader.embedder.embed_one(&aligned)?;
+        let embedding = reader.embedder.embed_face(&photo.pixels, &face)?;
+        let embedding = embedding.ok_or_else(|| no_face("the face cannot be aligned"))?;
         Ok(Self { photo, face, embedding })
     }
 }

@@ -48,8 +48,19 @@ fn cover(photos: &Path, out: &Path, more: &[&str]) -> Output {
 
 #[test]
 fn every_command_has_help_with_an_example() {
-    let commands = ["demo", "anonymize", "audit", "detect", "compare", "group", "rank", "pool", "models"];
-    let deeper = [["pool", "build"], ["pool", "list"], ["pool", "synthesize"], ["pool", "measure"], ["eval", "groups"]];
+    let commands = ["demo", "anonymize", "audit", "detect", "compare", "group", "rank", "pool", "models", "reproduce"];
+    let deeper = [
+        ["pool", "build"],
+        ["pool", "list"],
+        ["pool", "synthesize"],
+        ["pool", "measure"],
+        ["eval", "groups"],
+        ["eval", "triplet"],
+        ["eval", "rank"],
+        ["eval", "pairs"],
+        ["eval", "similarity"],
+        ["eval", "splits"],
+    ];
     let all = commands.iter().map(|c| vec![*c]).chain(deeper.iter().map(|c| c.to_vec()));
     for command in all {
         let mut arguments = command.clone();

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use image::{RgbImage, imageops};
 use serde::{Deserialize, Serialize};
 
+use crate::align::DLIB_FRAME;
 use crate::detect::Face;
 use crate::embed::input_tensor;
 use crate::error::{Error, Result};
@@ -19,19 +20,6 @@ use crate::model::builtin::{AGE_SIDE_PX, GENDER_SIDE_PX, age_gender_preprocessin
 use crate::model::{Model, single_output};
 use crate::pool::labels::{AgeGroup, Gender, OLDER_FROM_YEARS};
 use crate::resample::{self, Border};
-
-/// The detector's five landmarks in dlib's frame, in which a chip without margin reaches from 0 to 1.
-///
-/// dlib's own frame is given by four eye corners and the base of the nose (`get_face_chip_details` with the 5-point
-/// predictor). The mesh has those points; the detector's landmarks were carried into the frame they span on omi 1–350
-/// and every second face of utkface, averaged, and made symmetrical.
-const FRAME: [Point; 5] = [
-    Point::new(0.2257, 0.2123),
-    Point::new(0.7545, 0.2123),
-    Point::new(0.4901, 0.5095),
-    Point::new(0.2624, 0.7536),
-    Point::new(0.7178, 0.7536),
-];
 
 /// Margins of the views, in widths of the chip without margin. 0.2 is dlib's own, which the networks were trained with.
 const MARGINS: [f64; 2] = [0.1, 0.2];
@@ -157,7 +145,7 @@ fn to_chip(face: &Face, side_px: u32, margin: f64) -> Option<Similarity> {
     // dlib lays the centres of the first and last pixel on the chip's edges.
     let scale = f64::from(side_px - 1) / (1.0 + 2.0 * margin);
     let place = |v: f32| ((f64::from(v) + margin) * scale) as f32;
-    Similarity::fit(&face.landmarks_px, &FRAME.map(|p| Point::new(place(p.x), place(p.y))))
+    Similarity::fit(&face.landmarks_px, &DLIB_FRAME.map(|p| Point::new(place(p.x), place(p.y))))
 }
 
 #[cfg(test)]
@@ -195,7 +183,7 @@ mod tests {
     }
 
     fn face() -> Face {
-        let landmarks_px = FRAME.map(|p| Point::new(20.0 + 60.0 * p.x, 20.0 + 60.0 * p.y));
+        let landmarks_px = DLIB_FRAME.map(|p| Point::new(20.0 + 60.0 * p.x, 20.0 + 60.0 * p.y));
         Face { box_px: Rect::from_xywh(20.0, 20.0, 60.0, 60.0), landmarks_px, score: 0.9 }
     }
 

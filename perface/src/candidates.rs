@@ -5,7 +5,6 @@ use std::sync::{Arc, OnceLock};
 
 use image::RgbImage;
 
-use crate::align;
 use crate::detect::{Detector, Face};
 use crate::embed::Embedder;
 use crate::embedding::Embedding;
@@ -13,6 +12,7 @@ use crate::error::{Error, Result};
 use crate::geometry::Point;
 use crate::group::Gallery;
 use crate::mesh::{Mesh, Mesher};
+use crate::model::card::{Aligner, ModelCard};
 use crate::photo::{self, Limits};
 use crate::pool::manifest::resolve_inside;
 use crate::pool::{CacheKey, EmbeddingCache, Member, PixelHash, Pool};
@@ -21,8 +21,14 @@ use crate::swap::Material;
 /// Column of `pool.csv` with the picture of the same person smiling.
 pub const SMILING_COLUMN: &str = "smiling";
 
-/// How a face is found and cut out before it is embedded; part of the key of cached embeddings.
-const ALIGNER: &str = "yunet-main+arcface112 v1";
+/// How a face is found and cut out before it is embedded by the network of `card`; part of the key of cached
+/// embeddings.
+pub fn aligner_key(card: &ModelCard) -> String {
+    match card.preprocessing.aligner {
+        Aligner::Arcface => "yunet-main+arcface112 v1".to_owned(),
+        other => format!("yunet-main+{} v1", other.as_str()),
+    }
+}
 
 /// What finds and reads the faces of pictures that show one person.
 #[derive(Clone)]
@@ -57,8 +63,7 @@ impl Reader {
     pub fn embed_file(&self, path: &Path) -> Result<Embedding> {
         let picture = photo::read(path, &Limits::default())?.pixels;
         let face = self.face_of(path, &picture)?;
-        let aligned = align::align(&picture, &face).ok_or_else(|| no_face(path))?;
-        self.embedder.embed_one(&aligned)
+        self.embedder.embed_face(&picture, &face)?.ok_or_else(|| no_face(path))
     }
 
     /// The picture in the file `path` and the mesh of its main face.
@@ -97,7 +102,7 @@ impl Candidates {
     pub fn load(pool: Pool, reader: Reader, cache_folder: &Path, runtime: &str) -> Result<Self> {
         let key = CacheKey {
             model_sha256: reader.embedder.card().sha256.clone(),
-            aligner: ALIGNER.to_owned(),
+            aligner: aligner_key(reader.embedder.card()),
             runtime: runtime.to_owned(),
         };
         let mut cache = EmbeddingCache::open(cache_folder, key);

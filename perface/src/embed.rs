@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use image::RgbImage;
 
-use crate::align::AlignedFace;
+use crate::align::{self, AlignedFace};
+use crate::detect::Face;
 use crate::embedding::Embedding;
 use crate::error::{Error, Result};
-use crate::model::card::{Channels, ModelCard, Preprocessing};
+use crate::model::card::{Channels, Layout, ModelCard, Preprocessing};
 use crate::model::{Model, Tensor, single_output};
 
 /// Faces run through the network at once.
@@ -31,13 +32,35 @@ impl Embedder {
         &self.card
     }
 
+    /// `face` of `photo`, cut out as the card says; `None` if its landmarks coincide or nothing of it is inside.
+    pub fn align(&self, photo: &RgbImage, face: &Face) -> Option<AlignedFace> {
+        let preprocessing = &self.card.preprocessing;
+        align::align_as(photo, face, preprocessing.aligner, preprocessing.width_px, preprocessing.height_px)
+    }
+
+    /// The embedding of `face` of `photo`, cut out as the card says; `None` as for [`Embedder::align`].
+    ///
+    /// # Errors
+    /// As [`Embedder::embed`].
+    pub fn embed_face(&self, photo: &RgbImage, face: &Face) -> Result<Option<Embedding>> {
+        self.align(photo, face).map(|aligned| self.embed_one(&aligned)).transpose()
+    }
+
     /// Embeddings of `faces`, in their order.
     ///
     /// # Errors
-    /// If the network fails, its output is not what the card promises, or an embedding is zero or not finite.
+    /// If a crop has another size than the card's, the network fails, its output is not what the card promises, or an
+    /// embedding is zero or not finite.
     pub fn embed(&self, faces: &[AlignedFace]) -> Result<Vec<Embedding>> {
         let mut embeddings = Vec::with_capacity(faces.len());
-        for chunk in faces.chunks(BATCH) {
+        let (width, height) = (self.card.preprocessing.width_px, self.card.preprocessing.height_px);
+        if let Some(other) = faces.iter().map(|face| face.crop().dimensions()).find(|size| *size != (width, height)) {
+            let (w, h) = other;
+            return Err(Error::model(&self.card.name, format!("takes {width} × {height} crops, not {w} × {h}")));
+        }
+        // A network exported for one picture at a time takes no more.
+        let one_by_one = self.model.input_shape(0).first().copied().flatten() == Some(1);
+        for chunk in faces.chunks(if one_by_one { 1 } else { BATCH }) {
             let crops: Vec<&RgbImage> = chunk.iter().map(AlignedFace::crop).collect();
             let input = input_tensor(&crops, &self.card.preprocessing);
             let length = self.card.embedding_len.unwrap_or(0);
@@ -63,7 +86,7 @@ impl Embedder {
     }
 }
 
-/// Crops of the card's size as `[N, 3, H, W]`, preprocessed as the card says.
+/// Crops of the card's size as `[N, 3, H, W]` or `[N, H, W, 3]`, preprocessed as the card says.
 ///
 /// # Panics
 /// If a crop is not of that size.
@@ -71,7 +94,7 @@ pub fn input_tensor(crops: &[&RgbImage], preprocessing: &Preprocessing) -> Tenso
     let (width, height) = (preprocessing.width_px, preprocessing.height_px);
     let plane = width as usize * height as usize;
     let mut data = vec![0.0; crops.len() * 3 * plane];
-    for (crop, planes) in crops.iter().zip(data.chunks_exact_mut(3 * plane)) {
+    for (crop, values) in crops.iter().zip(data.chunks_exact_mut(3 * plane)) {
         assert_eq!(crop.dimensions(), (width, height), "crop does not have the network's input size");
         for channel in 0..3 {
             let from = match preprocessing.channels {
@@ -79,11 +102,43 @@ pub fn input_tensor(crops: &[&RgbImage], preprocessing: &Preprocessing) -> Tenso
                 Channels::Bgr => 2 - channel,
             };
             let (mean, scale) = (preprocessing.mean[channel], preprocessing.scale);
-            let target = &mut planes[channel * plane..(channel + 1) * plane];
-            for (value, pixel) in target.iter_mut().zip(crop.as_raw().as_chunks::<3>().0) {
+            let pixels = crop.as_raw().as_chunks::<3>().0.iter();
+            let (first, step) = match preprocessing.layout {
+                Layout::Nchw => (channel * plane, 1),
+                Layout::Nhwc => (channel, 3),
+            };
+            let target = values.iter_mut().skip(first).step_by(step);
+            for (value, pixel) in target.zip(pixels) {
                 *value = (f32::from(pixel[from]) - mean) / scale;
             }
         }
     }
-    Tensor::new(vec![crops.len(), 3, height as usize, width as usize], data)
+    let (height, width) = (height as usize, width as usize);
+    let shape = match preprocessing.layout {
+        Layout::Nchw => vec![crops.len(), 3, height, width],
+        Layout::Nhwc => vec![crops.len(), height, width, 3],
+    };
+    Tensor::new(shape, data)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::builtin::age_gender_preprocessing;
+
+    #[test]
+    fn both_layouts_hold_the_same_values() {
+        let crop = RgbImage::from_fn(2, 2, |x, y| image::Rgb([10 + x as u8, 20 + y as u8, 30]));
+        let planes =
+            Preprocessing { channels: Channels::Bgr, mean: [1.0; 3], scale: 2.0, ..age_gender_preprocessing(2) };
+        let pixels = Preprocessing { layout: Layout::Nhwc, ..planes.clone() };
+        let (planes, pixels) = (input_tensor(&[&crop], &planes), input_tensor(&[&crop], &pixels));
+        assert_eq!((planes.shape(), pixels.shape()), (&[1, 3, 2, 2][..], &[1, 2, 2, 3][..]));
+        assert_eq!(&planes.data()[..4], [14.5; 4], "blue first");
+        for place in 0..4 {
+            for channel in 0..3 {
+                assert_eq!(planes.data()[channel * 4 + place], pixels.data()[place * 3 + channel]);
+            }
+        }
+    }
 }

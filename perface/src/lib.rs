@@ -12,7 +12,9 @@ pub mod lab;
 pub mod plane;
 pub mod summary;
 pub mod table;
+pub mod triplets;
 
+pub mod ink;
 pub mod photo;
 pub mod resample;
 pub mod tree;

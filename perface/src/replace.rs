@@ -9,7 +9,6 @@ use std::sync::Arc;
 use image::{RgbImage, imageops};
 use serde::Serialize;
 
-use crate::align;
 use crate::anonymize::Timings;
 use crate::attribute::{AttributeReader, Attributes};
 use crate::candidates::Candidates;
@@ -126,9 +125,6 @@ impl Replacer {
     /// # Errors
     /// If a network fails.
     pub fn read(&self, photo: &RgbImage, face: &Face, timings: &mut Timings) -> Result<Result<Subject, Failure>> {
-        let Some(aligned) = align::align(photo, face) else {
-            return Ok(Err(Failure("the landmarks coincide".to_owned())));
-        };
         let attributes = match &self.attributes {
             Some(reader) => Some(timings.time("gender and age", || reader.read(photo, face))?),
             None => None,
@@ -136,8 +132,13 @@ impl Replacer {
         if attributes.is_some_and(|a| a.may_be_minor()) {
             return Ok(Err(Failure("may be under 18, and the pool has no such group".to_owned())));
         }
-        let embed = || self.gates.iter().map(|gate| gate.embedder.embed_one(&aligned)).collect::<Result<Vec<_>>>();
-        let embeddings = timings.time("embed", embed)?;
+        let embed = || {
+            let each = self.gates.iter().map(|gate| gate.embedder.embed_face(photo, face));
+            each.collect::<Result<Option<Vec<_>>>>()
+        };
+        let Some(embeddings) = timings.time("embed", embed)? else {
+            return Ok(Err(Failure("the landmarks coincide".to_owned())));
+        };
         let Some(first) = embeddings.first() else {
             return Ok(Err(Failure("no recogniser is loaded".to_owned())));
         };
@@ -242,9 +243,11 @@ impl Replacer {
         let Some(found) = timings.time("find again", || self.find_again(part, &subject.face))? else {
             return Ok(None);
         };
-        let Some(aligned) = align::align(&part.pixels, &found) else { return Ok(None) };
-        let embed = || self.gates.iter().map(|gate| gate.embedder.embed_one(&aligned)).collect::<Result<Vec<_>>>();
-        let results = timings.time("embed result", embed)?;
+        let embed = || {
+            let each = self.gates.iter().map(|gate| gate.embedder.embed_face(&part.pixels, &found));
+            each.collect::<Result<Option<Vec<_>>>>()
+        };
+        let Some(results) = timings.time("embed result", embed)? else { return Ok(None) };
         let cosines: Vec<f32> = results.iter().zip(&subject.embeddings).map(|(a, b)| a.cosine(b)).collect();
         let margins = cosines.iter().zip(&self.gates).map(|(cosine, gate)| cosine - gate.same_person_cosine);
         Ok(cosines.first().map(|&first| (margins.fold(f32::NEG_INFINITY, f32::max), first)))

@@ -9,13 +9,13 @@
 
 pub mod faces;
 pub mod found;
-pub mod ink;
 
 use std::iter::Peekable;
 
 use image::{Rgb, RgbImage};
 
-use ink::{BLACK, GREY, LINE_PX, WHITE, Weight};
+pub use crate::ink;
+use crate::ink::{BLACK, GREY, LINE_PX, WHITE, Weight};
 
 /// Colour of what was chosen.
 pub const CHOSEN: Rgb<u8> = Rgb([0, 114, 178]);

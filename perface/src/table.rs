@@ -175,6 +175,20 @@ impl<'a> Row<'a> {
     }
 }
 
+/// A header and rows as the text of a table.
+///
+/// # Errors
+/// [`Error::Usage`] if a row has another number of cells than the header.
+pub fn csv_text(header: &[String], rows: impl IntoIterator<Item = Vec<String>>) -> Result<Vec<u8>> {
+    let failed = |error: &dyn std::fmt::Display| Error::Usage(format!("could not write the table: {error}"));
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    writer.write_record(header).map_err(|error| failed(&error))?;
+    for row in rows {
+        writer.write_record(row).map_err(|error| failed(&error))?;
+    }
+    writer.into_inner().map_err(|error| failed(&error))
+}
+
 /// What the CSV reader said, with the line first.
 fn describe(error: &csv::Error, bytes: &[u8]) -> String {
     let line = 1 + newlines(bytes, 0, start_of(error.position(), bytes));

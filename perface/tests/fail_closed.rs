@@ -18,7 +18,7 @@ use perface::draw::Seed;
 use perface::embed::Embedder;
 use perface::group::{GroupBy, GroupDistance, GroupSet};
 use perface::mesh::Mesher;
-use perface::model::card::{Channels, ModelCard, Preprocessing, Role};
+use perface::model::card::{Aligner, Channels, Layout, ModelCard, Preprocessing, Role};
 use perface::model::{Model, Tensor};
 use perface::photo::{self, Format, Photo};
 use perface::pool::Pool;
@@ -155,6 +155,8 @@ fn embedder(model: impl Model + 'static) -> Embedder {
             channels: Channels::Rgb,
             mean: [0.0; 3],
             scale: 1.0,
+            layout: Layout::default(),
+            aligner: Aligner::default(),
         },
         embedding_len: Some(2),
         same_person: None,

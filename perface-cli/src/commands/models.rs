@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
 use perface::model::builtin;
-use perface::model::card::{Channels, ModelCard, Preprocessing, Role, Threshold};
+use perface::model::card::{Aligner, Channels, Layout, ModelCard, Preprocessing, Role, Threshold};
+use perface::model::presets;
 use perface::model::store::{State, Store};
 use serde::Serialize;
 
@@ -18,7 +19,7 @@ use crate::session::Session;
 /// Options of `models`.
 #[derive(Args)]
 #[command(after_help = "Examples:\n  perface models list\n  perface models add my-arcface model.onnx --threshold 0.3 \
-                        --licence \"research only\"")]
+                        --licence \"research only\"\n  perface models add deepface-arcface arcface.onnx")]
 pub struct Models {
     #[command(subcommand)]
     action: Action,
@@ -36,7 +37,9 @@ enum Action {
     Add(Add),
 }
 
-/// A network takes `[N, 3, H, W]` of `(value − mean) / scale` and returns `[N, D]`.
+/// A network takes `[N, 3, H, W]` or `[N, H, W, 3]` of `(value − mean) / scale` and returns `[N, D]`; which of the two is
+/// found from the file. Under a name that `perface models list` shows as "bring", its published preprocessing is used
+/// and the options below change single values.
 #[derive(Args)]
 struct Add {
     /// Name to use it by.
@@ -46,27 +49,31 @@ struct Add {
     /// A card as JSON, instead of the options below; see docs/models.md.
     #[arg(long, value_name = "FILE")]
     card: Option<PathBuf>,
-    /// Side of its square input, in pixels.
-    #[arg(long, default_value_t = 112)]
-    size: u32,
-    /// Length of its embedding.
-    #[arg(long, default_value_t = 512)]
-    length: usize,
-    /// Subtracted from each channel of 0–255.
-    #[arg(long, default_value_t = 127.5)]
-    mean: f32,
-    /// Divides what is left.
-    #[arg(long, default_value_t = 127.5)]
-    scale: f32,
+    /// Side of its square input, in pixels [default: 112].
+    #[arg(long)]
+    size: Option<u32>,
+    /// Length of its embedding [default: what the network gives].
+    #[arg(long)]
+    length: Option<usize>,
+    /// Subtracted from each channel of 0–255 [default: 127.5].
+    #[arg(long)]
+    mean: Option<f32>,
+    /// Divides what is left [default: 127.5].
+    #[arg(long)]
+    scale: Option<f32>,
+    /// How faces are cut out: arcface (five landmarks onto InsightFace's template), deepface (eyes level, black bars) or
+    /// dlib [default: arcface].
+    #[arg(long, value_name = "NAME")]
+    aligner: Option<Aligner>,
     /// Blue first.
     #[arg(long)]
     bgr: bool,
     /// Cosine from which two faces count as one person.
     #[arg(long)]
     threshold: Option<f32>,
-    /// Licence of the weights.
-    #[arg(long, default_value = "unknown")]
-    licence: String,
+    /// Licence of the weights [default: unknown].
+    #[arg(long)]
+    licence: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -121,26 +128,48 @@ impl Add {
             let card: ModelCard = serde_json::from_slice(&text).with_context(|| path.display().to_string())?;
             return Ok(ModelCard { name: self.name.clone(), ..card });
         }
-        let channels = if self.bgr { Channels::Bgr } else { Channels::Rgb };
-        Ok(ModelCard {
+        let mut card = presets::preset(&self.name).unwrap_or_else(|| self.plain_card());
+        let preprocessing = &mut card.preprocessing;
+        if let Some(size) = self.size {
+            (preprocessing.width_px, preprocessing.height_px) = (size, size);
+        }
+        preprocessing.mean = self.mean.map_or(preprocessing.mean, |mean| [mean; 3]);
+        preprocessing.scale = self.scale.unwrap_or(preprocessing.scale);
+        preprocessing.aligner = self.aligner.unwrap_or(preprocessing.aligner);
+        if self.bgr {
+            preprocessing.channels = Channels::Bgr;
+        }
+        card.embedding_len = self.length.or(card.embedding_len);
+        if let Some(cosine) = self.threshold {
+            card.same_person = Some(Threshold { cosine, source: "given when it was added".to_owned() });
+        }
+        if let Some(licence) = &self.licence {
+            card.licence.clone_from(licence);
+        }
+        Ok(card)
+    }
+
+    /// A card for a name nobody knows.
+    fn plain_card(&self) -> ModelCard {
+        ModelCard {
             name: self.name.clone(),
             role: Role::Embedder,
             similarity: format!("{} cosine", self.name),
             preprocessing: Preprocessing {
-                width_px: self.size,
-                height_px: self.size,
-                channels,
-                mean: [self.mean; 3],
-                scale: self.scale,
+                width_px: 112,
+                height_px: 112,
+                channels: Channels::Rgb,
+                mean: [127.5; 3],
+                scale: 127.5,
+                layout: Layout::default(),
+                aligner: Aligner::default(),
             },
-            embedding_len: Some(self.length),
-            same_person: self
-                .threshold
-                .map(|cosine| Threshold { cosine, source: "given when it was added".to_owned() }),
-            licence: self.licence.clone(),
+            embedding_len: None,
+            same_person: None,
+            licence: "unknown".to_owned(),
             source: self.file.display().to_string(),
             sha256: String::new(),
-        })
+        }
     }
 }
 
@@ -152,9 +181,13 @@ fn print(common: &Common, store: &Store) -> Result<Vec<Row>> {
         for Row { card, state } in rows {
             let role = format!("{:?}", card.role).to_lowercase();
             let state = format!("{state:?}").to_lowercase();
-            let _ = writeln!(out, "{:<14} {role:<9} {state:<8} {:<12} {}", card.name, card.licence, card.source);
+            let _ = writeln!(out, "{:<22} {role:<9} {state:<8} {:<12} {}", card.name, card.licence, card.source);
         }
-        let _ = writeln!(out, "in {}", store.root().display());
+        for card in presets::presets().iter().filter(|card| rows.iter().all(|row| row.card.name != card.name)) {
+            let ModelCard { name, licence, source, .. } = card;
+            let _ = writeln!(out, "{name:<22} embedder  bring    {licence:<12} {source}");
+        }
+        let _ = writeln!(out, "in {}; those to bring: `perface models add NAME FILE.onnx`", store.root().display());
         out
     })?;
     Ok(rows)

@@ -13,6 +13,7 @@ use super::stats::{Proportion, balanced_accuracy, ranking_auc};
 use crate::error::{Error, Result};
 use crate::group::{Gallery, GroupChoice, GroupDistance, Meter, nearest_by_distance};
 use crate::pool::{AgeGroup, Gender, Group};
+use crate::table::csv_text;
 
 /// One class against the rest.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -261,6 +262,38 @@ impl GroupEvaluation {
     }
 }
 
+/// One line for each class of each model's result, as a table.
+///
+/// # Errors
+/// If a row cannot be written as CSV.
+pub fn classes_csv<'a>(results: impl IntoIterator<Item = (&'a str, &'a GroupEvaluation)>) -> Result<Vec<u8>> {
+    let head = [
+        "model",
+        "definition",
+        "class",
+        "tp",
+        "fp",
+        "fn",
+        "tn",
+        "precision",
+        "recall",
+        "accuracy",
+        "auc_hard",
+        "auc_score",
+    ];
+    let rows = results.into_iter().flat_map(|(model, result)| {
+        result.classes.iter().map(move |row| {
+            let counts = [row.tp, row.fp, row.fn_, row.tn].map(|count| count.to_string());
+            let shares = [row.precision, row.recall, row.accuracy, row.auc_hard, row.auc_score];
+            // What is undefined is an empty cell.
+            let shares = shares.map(|share| share.map_or(String::new(), |share| share.to_string()));
+            let names = [model.to_owned(), result.definition.to_string(), row.class.to_string()];
+            names.into_iter().chain(counts).chain(shares).collect()
+        })
+    });
+    csv_text(&head.map(str::to_owned), rows)
+}
+
 /// Several results side by side, one line each.
 pub fn comparison_text(evaluations: &[GroupEvaluation]) -> String {
     let mut text = format!(
@@ -275,7 +308,8 @@ pub fn comparison_text(evaluations: &[GroupEvaluation]) -> String {
     text
 }
 
-fn three_decimals(share: Option<f64>) -> String {
+/// A share to three decimals; `–` where it is undefined.
+pub fn three_decimals(share: Option<f64>) -> String {
     share.map_or("–".to_owned(), |share| format!("{share:.3}"))
 }
 

@@ -1,8 +1,15 @@
 //! How good the parts are: statistics, the group protocol, and pictures of the numbers.
 
+pub mod ceiling;
+pub mod cluster;
 pub mod group_list;
 pub mod groups;
+pub mod hubness;
 pub mod pairs;
 pub mod plot;
 pub mod pool_accuracy;
+pub mod similarity;
+pub mod splits;
+pub mod spread;
 pub mod stats;
+pub mod triplet;

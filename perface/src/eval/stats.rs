@@ -1,16 +1,15 @@
 //! Intervals, tests and scores for comparing models on the same data.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use statrs::distribution::{Beta, Binomial, ContinuousCDF, Discrete, DiscreteCDF};
 
-use crate::draw::{Seed, below};
 pub use crate::summary::{Moments, Proportion, Z_975, quantile, student_t};
 
 /// Share of probability outside the intervals of this module.
-const OUTSIDE: f64 = 0.05;
+pub(crate) const OUTSIDE: f64 = 0.05;
 
 /// An estimate with its 95 % interval.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Interval {
     /// The estimate.
     pub estimate: f64,
@@ -85,63 +84,6 @@ pub fn ranking_auc(scores: &[f64], positive: &[bool]) -> Option<f64> {
 pub fn balanced_accuracy(tp: usize, fp: usize, fn_: usize, tn: usize) -> Option<f64> {
     let (positives, negatives) = (tp + fn_, fp + tn);
     (positives > 0 && negatives > 0).then(|| (tp as f64 / positives as f64 + tn as f64 / negatives as f64) / 2.0)
-}
-
-/// Percentile interval of the mean of values that share rows and columns, such as answers that share a target and a
-/// triplet: rows and columns are resampled with replacement, independently (two-way cluster bootstrap).
-///
-/// `row` and `column` say to which of each a value belongs, in any numbering. For two models on the same cases, pass
-/// the differences. Resamples without any value are drawn again. `None` without values, with lists of unequal length
-/// or no resamples.
-pub fn two_way_bootstrap(
-    values: &[f64],
-    row: &[usize],
-    column: &[usize],
-    resamples: usize,
-    seed: Seed,
-) -> Option<Interval> {
-    if values.is_empty() || values.len() != row.len() || values.len() != column.len() || resamples == 0 {
-        return None;
-    }
-    let (row, rows) = renumbered(row);
-    let (column, columns) = renumbered(column);
-    let mut rng = seed.keyed("two-way-bootstrap", &[]);
-    let mut counts = |n: usize| {
-        let mut counts = vec![0.0; n];
-        for _ in 0..n {
-            if let Some(count) = counts.get_mut(below(&mut rng, n)) {
-                *count += 1.0;
-            }
-        }
-        counts
-    };
-    let mut means = Vec::with_capacity(resamples);
-    while means.len() < resamples {
-        let (row_counts, column_counts) = (counts(rows), counts(columns));
-        let (mut total, mut weight) = (0.0, 0.0);
-        for ((value, r), c) in values.iter().zip(&row).zip(&column) {
-            let times: f64 = row_counts.get(*r).unwrap_or(&0.0) * column_counts.get(*c).unwrap_or(&0.0);
-            total += times * value;
-            weight += times;
-        }
-        if weight > 0.0 {
-            means.push(total / weight);
-        }
-    }
-    Some(Interval {
-        estimate: values.iter().sum::<f64>() / values.len() as f64,
-        low: quantile(&means, OUTSIDE / 2.0)?,
-        high: quantile(&means, 1.0 - OUTSIDE / 2.0)?,
-    })
-}
-
-/// The same labels as 0, 1, 2 … in order of size, and how many there are.
-fn renumbered(labels: &[usize]) -> (Vec<usize>, usize) {
-    let mut distinct = labels.to_vec();
-    distinct.sort_unstable();
-    distinct.dedup();
-    let places = labels.iter().map(|label| distinct.partition_point(|other| other < label)).collect();
-    (places, distinct.len())
 }
 
 #[cfg(test)]
@@ -221,35 +163,6 @@ mod tests {
     }
 
     #[test]
-    fn the_two_way_bootstrap_has_the_quantiles_of_all_resamples() {
-        // The reference went through all 27 × 27 resamples of three rows and three columns.
-        for case in reference()["two_way_bootstrap"].as_array().unwrap() {
-            let clusters = |name: &str| floats(&case[name]).iter().map(|x| *x as usize).collect::<Vec<_>>();
-            let values = floats(&case["values"]);
-            let interval =
-                two_way_bootstrap(&values, &clusters("row"), &clusters("column"), 20_000, Seed::new(3)).unwrap();
-            assert!((interval.estimate - case["mean"].as_f64().unwrap()).abs() < 1e-12);
-            for (got, bounds) in [(interval.low, &case["low_between"]), (interval.high, &case["high_between"])] {
-                let bounds = floats(bounds);
-                assert!(bounds[0] - 1e-9 <= got && got <= bounds[1] + 1e-9, "{got} is not in {bounds:?}");
-            }
-        }
-    }
-
-    #[test]
-    fn shared_rows_make_the_interval_wider() {
-        // Ten rows of ten equal values: as much is known as from ten values, not from a hundred.
-        let values: Vec<f64> = (0..100).map(|i| f64::from(u8::from((i / 10) % 2 == 0))).collect();
-        let (row, column): (Vec<usize>, Vec<usize>) =
-            ((0..100).map(|i| i / 10).collect(), (0..100).map(|i| i % 10).collect());
-        let own: Vec<usize> = (0..100).collect();
-        let shared = two_way_bootstrap(&values, &row, &column, 2000, Seed::new(1)).unwrap();
-        let alone = two_way_bootstrap(&values, &own, &vec![0; 100], 2000, Seed::new(1)).unwrap();
-        assert!(shared.high - shared.low > 2.0 * (alone.high - alone.low), "{shared:?} {alone:?}");
-        assert_eq!(two_way_bootstrap(&values, &row, &column, 2000, Seed::new(1)), Some(shared), "repeatable");
-    }
-
-    #[test]
     fn what_cannot_be_computed_is_none() {
         assert_eq!(mean_interval(&[1.0]), None);
         assert_eq!(exact_interval(0, 0), None);
@@ -257,7 +170,6 @@ mod tests {
         assert_eq!(binomial_test(1, 2, 1.5), None);
         assert_eq!(ranking_auc(&[0.1, 0.2], &[true, true]), None);
         assert_eq!(balanced_accuracy(1, 0, 0, 0), None);
-        assert_eq!(two_way_bootstrap(&[], &[], &[], 10, Seed::new(0)), None);
         assert_eq!(mcnemar_exact(0, 0), 1.0);
     }
 }

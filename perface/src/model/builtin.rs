@@ -1,6 +1,6 @@
 //! The networks and sample photos PerFace fetches by itself, with their pins.
 
-use super::card::{Channels, ModelCard, Preprocessing, Role, Threshold};
+use super::card::{Aligner, Channels, Layout, ModelCard, Preprocessing, Role, Threshold};
 use super::onnx;
 use super::pack::{Pack, PackFile, Registry};
 use super::repair::{Free, repair};
@@ -221,8 +221,16 @@ fn mobilefacenet() -> Builtin {
     }
 }
 
-fn plain(width_px: u32, height_px: u32, channels: Channels) -> Preprocessing {
-    Preprocessing { width_px, height_px, channels, mean: [0.0; 3], scale: 1.0 }
+pub(super) fn plain(width_px: u32, height_px: u32, channels: Channels) -> Preprocessing {
+    Preprocessing {
+        width_px,
+        height_px,
+        channels,
+        mean: [0.0; 3],
+        scale: 1.0,
+        layout: Layout::default(),
+        aligner: Aligner::default(),
+    }
 }
 
 fn yunet() -> Builtin {

@@ -31,6 +31,63 @@ pub enum Channels {
     Bgr,
 }
 
+/// Order of a network's input.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Layout {
+    /// `[N, 3, H, W]`: planes, as PyTorch has it.
+    #[default]
+    Nchw,
+    /// `[N, H, W, 3]`: pixels, as Keras has it.
+    Nhwc,
+}
+
+/// How a face is cut out for a network.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Aligner {
+    /// Five landmarks onto InsightFace's template; see [`crate::align`].
+    #[default]
+    Arcface,
+    /// Eyes levelled, the detector's box, black bars; see [`crate::align::deepface`].
+    Deepface,
+    /// Five landmarks onto dlib's chip with a margin of a quarter.
+    Dlib,
+}
+
+impl std::str::FromStr for Aligner {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let all = [Self::Arcface, Self::Deepface, Self::Dlib];
+        let names = || all.map(Self::as_str).join(", ");
+        all.into_iter()
+            .find(|aligner| aligner.as_str() == text)
+            .ok_or_else(|| format!("{text:?} is none of {}", names()))
+    }
+}
+
+impl Layout {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl Aligner {
+    /// The name in cards and in keys of cached embeddings.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Arcface => "arcface",
+            Self::Deepface => "deepface",
+            Self::Dlib => "dlib",
+        }
+    }
+
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// How a picture becomes a network's input: `(value − mean) / scale` for each channel of 0–255.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Preprocessing {
@@ -44,6 +101,12 @@ pub struct Preprocessing {
     pub mean: [f32; 3],
     /// Divides what is left.
     pub scale: f32,
+    /// Order of the input's axes.
+    #[serde(default, skip_serializing_if = "Layout::is_default")]
+    pub layout: Layout,
+    /// How the face is cut out, for an embedder.
+    #[serde(default, skip_serializing_if = "Aligner::is_default")]
+    pub aligner: Aligner,
 }
 
 /// A network's card.

@@ -6,6 +6,7 @@ mod flatbuffer;
 pub mod onnx;
 pub mod ort;
 pub mod pack;
+pub mod presets;
 pub mod repair;
 pub mod rten;
 pub mod store;

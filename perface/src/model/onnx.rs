@@ -321,6 +321,28 @@ pub fn decode(name: &str, bytes: &[u8]) -> Result<ModelProto> {
     }
 }
 
+/// Names and shapes of the graph's inputs and outputs, as text: what to look at when a file does not fit.
+pub fn signature(model: &ModelProto) -> String {
+    let Some(graph) = &model.graph else { return "no graph".to_owned() };
+    let shape = |value: &ValueInfoProto| {
+        let tensor = value.value_type.as_ref().and_then(|t| t.tensor_type.as_ref());
+        let dims = tensor.and_then(|t| t.shape.as_ref()).map(|shape| {
+            let dim = |d: &DimensionProto| match (d.dim_value, &d.dim_param) {
+                (Some(value), _) => value.to_string(),
+                (None, Some(name)) if !name.is_empty() => name.clone(),
+                _ => "?".to_owned(),
+            };
+            shape.dim.iter().map(dim).collect::<Vec<_>>().join(", ")
+        });
+        format!("{} [{}]", value.name, dims.unwrap_or_else(|| "shape not given".to_owned()))
+    };
+    // Old files list their constants among the inputs.
+    let is_constant = |name: &str| graph.initializer.iter().any(|constant| constant.name == name);
+    let inputs: Vec<String> = graph.input.iter().filter(|value| !is_constant(&value.name)).map(shape).collect();
+    let outputs: Vec<String> = graph.output.iter().map(shape).collect();
+    format!("inputs {}; outputs {}", inputs.join(", "), outputs.join(", "))
+}
+
 /// The bytes of a file.
 pub fn encode(model: &ModelProto) -> Vec<u8> {
     model.encode_to_vec()

@@ -11,10 +11,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::builtin::{self, Builtin};
-use super::card::{ModelCard, Role};
+use super::card::{Layout, ModelCard, Role};
+use super::onnx;
 use super::ort::{self, LIBRARY_VARIABLE};
 use super::pack::{Pack, Progress, check_sha256, sha256_hex};
-use super::{Model, Runtime};
+use super::{Model, Runtime, Tensor, single_output};
+
 use crate::atomic::{self, Overwrite};
 use crate::error::{Error, Result};
 
@@ -23,6 +25,9 @@ pub const CACHE_VARIABLE: &str = "PERFACE_CACHE";
 
 /// Larger than any face network.
 const MAX_MODEL_BYTES: u64 = 2 << 30;
+
+/// Largest side of an embedder's input, in pixels.
+const MAX_SIDE_PX: usize = 1024;
 
 /// Largest card read.
 const MAX_CARD_BYTES: u64 = 64 << 10;
@@ -165,10 +170,12 @@ impl Store {
         Ok(())
     }
 
-    /// Keep a user's own network under `card.name`; the hash in the card is filled in.
+    /// Keep a user's own network under `card.name`. Hash, order of the input's axes and length of the embedding are
+    /// filled in from the file; the network is run once.
     ///
     /// # Errors
-    /// If the name is taken or not plain, or the file cannot be read or is not a network the runtime loads.
+    /// If the name is taken or not plain, the file cannot be read or is not a network the runtime loads, or it does not
+    /// do what the card says; the message then has the graph's inputs and outputs.
     pub fn add(&self, file: &Path, mut card: ModelCard, runtime: &Runtime) -> Result<ModelCard> {
         let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
         if card.name.is_empty() || card.name.len() > 64 || !card.name.chars().all(plain) {
@@ -179,7 +186,11 @@ impl Store {
         }
         let bytes = read_limited(file)?;
         card.sha256 = sha256_hex(&bytes);
-        check_fits(&card, runtime.load(&card.name, bytes.clone())?.as_ref())?;
+        let signature = onnx::signature(&onnx::decode(&card.name, &bytes)?);
+        let name = card.name.clone();
+        let model = runtime.load(&name, bytes.clone())?;
+        fit(&mut card, model.as_ref())
+            .map_err(|error| Error::model(&name, format!("{error}. The file has {signature}")))?;
         fs::create_dir_all(self.added()).map_err(Error::io(self.added()))?;
         atomic::write(&self.added().join(card.file_name()), &bytes, Overwrite::Always)?;
         let json = serde_json::to_vec_pretty(&card).map_err(|e| Error::model(&card.name, e))?;
@@ -287,22 +298,44 @@ fn read_card(path: &Path) -> Result<ModelCard> {
     serde_json::from_slice(&text).map_err(|e| malformed(e.to_string()))
 }
 
-/// Refuse a network whose input contradicts its card.
-fn check_fits(card: &ModelCard, model: &dyn Model) -> Result<()> {
-    let got = model.input_shape(0);
-    let side = |length: u32| usize::try_from(length).unwrap_or(usize::MAX);
-    let want = [1, 3, side(card.preprocessing.height_px), side(card.preprocessing.width_px)];
-    let fits = got.len() == 4
-        && got.iter().zip(want).skip(1).all(|(g, w)| g.is_none_or(|g| g == w))
-        && got.first().is_none_or(|batch| batch.is_none_or(|b| b == 1));
-    let known = |dims: Vec<Option<usize>>| dims.into_iter().map(|d| d.unwrap_or(0)).collect();
-    if fits || card.role != Role::Embedder {
+/// Take from the network what its card leaves open, and refuse one that contradicts it.
+fn fit(card: &mut ModelCard, model: &dyn Model) -> Result<()> {
+    if card.role != Role::Embedder {
         return Ok(());
     }
-    Err(Error::Shape {
+    let known = |dims: &[Option<usize>]| dims.iter().map(|d| d.unwrap_or(0)).collect::<Vec<_>>();
+    let got = model.input_shape(0);
+    let side = |length: u32| usize::try_from(length).unwrap_or(usize::MAX);
+    let (height, width) = (side(card.preprocessing.height_px), side(card.preprocessing.width_px));
+    if height > MAX_SIDE_PX || width > MAX_SIDE_PX {
+        return Err(Error::model(&card.name, format!("an input has at most {MAX_SIDE_PX} pixels a side")));
+    }
+    let is = |place: usize, want: usize| matches!(got.get(place), Some(&d) if d.is_none_or(|d| d == want));
+    let certainly = |place: usize, want: usize| got.get(place) == Some(&Some(want));
+    let planes = is(1, 3) && is(2, height) && is(3, width);
+    let pixels = is(1, height) && is(2, width) && is(3, 3);
+    let layout = match (planes, pixels) {
+        _ if got.len() != 4 || !is(0, 1) => None,
+        // Where every side is free, the card decides.
+        (true, true) if certainly(1, 3) => Some(Layout::Nchw),
+        (true, true) if certainly(3, 3) => Some(Layout::Nhwc),
+        (true, true) => Some(card.preprocessing.layout),
+        (true, false) => Some(Layout::Nchw),
+        (false, true) => Some(Layout::Nhwc),
+        (false, false) => None,
+    };
+    card.preprocessing.layout = layout.ok_or_else(|| Error::Shape {
         model: card.name.clone(),
         what: "input (0 is free)".to_owned(),
-        got: known(got),
-        want: want.to_vec(),
-    })
+        got: known(&got),
+        want: vec![0, 3, height, width],
+    })?;
+    let shape = match card.preprocessing.layout {
+        Layout::Nchw => vec![1, 3, height, width],
+        Layout::Nhwc => vec![1, height, width, 3],
+    };
+    let outputs = model.run(&[Tensor::new(shape, vec![0.1; 3 * height * width])])?;
+    let output = single_output(&card.name, outputs, &[1, card.embedding_len.unwrap_or(0)])?;
+    card.embedding_len = output.shape().get(1).copied();
+    Ok(())
 }

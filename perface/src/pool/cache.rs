@@ -36,6 +36,12 @@ impl PixelHash {
         hash.update(pixels.as_raw());
         Self(hash.finalize().into())
     }
+
+    /// Of a whole file, for caches that are asked before a picture is decoded. Never equal to the hash of pixels of
+    /// the same picture, so such caches need a key of their own.
+    pub fn of_file(bytes: &[u8]) -> Self {
+        Self(Sha256::digest(bytes).into())
+    }
 }
 
 /// What a descriptor depends on beside the pixels.

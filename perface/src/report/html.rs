@@ -6,6 +6,7 @@
 //!
 //! What needs a person comes first: photos without a face, files that were not written, faces that were covered.
 
+pub mod evaluation;
 pub mod markup;
 mod photo;
 mod picture;
@@ -92,7 +93,7 @@ pub fn html(report: &Report, options: &PageOptions) -> String {
 }
 
 /// `body` as a whole page.
-pub(crate) fn document(title: &'static str, body: Markup) -> String {
+pub(crate) fn document(title: &str, body: Markup) -> String {
     let hash = STANDARD.encode(Sha256::digest(STYLE.as_bytes()));
     let policy =
         format!("default-src 'none'; img-src data:; style-src 'sha256-{hash}'; base-uri 'none'; form-action 'none'");

@@ -1,21 +1,27 @@
 //! `perface eval`: how good are groups and similarities?
 
-mod groups;
+pub mod groups;
 mod pairs;
+pub mod pictures;
+mod rank;
+mod similarity;
+mod splits;
+pub mod triplet;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
-use perface::candidates::Reader;
 use perface::embedding::{Embedding, EmbeddingSet};
 use perface::eval::group_list::{LabelledFace, read_faces};
 use perface::group::Gallery;
-use perface::table::ColumnNames;
+use perface::report::html::evaluation::EvaluationPage;
+use serde::Serialize;
 
+use self::pictures::{Embedded, ListArgs};
 use crate::args::Common;
 use crate::output::Outcome;
-use crate::progress;
+use crate::session::Session;
 
 /// Options of `eval`.
 #[derive(Args)]
@@ -26,55 +32,56 @@ pub struct Eval {
 
 #[derive(Subcommand)]
 enum Action {
+    /// How often models agree with people on which of two faces is closer to a third.
+    Triplet(triplet::TripletArgs),
     /// How often the nearest group is the right one: precision, recall, accuracy, AUC of each group.
     Groups(groups::Groups),
+    /// Candidates of the chosen group for many queries, and how often they repeat.
+    Rank(rank::Rank),
     /// How well a similarity tells whether two photos show one person.
     Pairs(pairs::Pairs),
+    /// How well a similarity follows people's ratings of pairs.
+    Similarity(similarity::Similarity),
+    /// Training runs side by side, by test split.
+    Splits(splits::Splits),
 }
 
 impl Eval {
     pub fn run(&self, common: &Common) -> Result<Outcome> {
         match &self.action {
+            Action::Triplet(command) => command.run(common),
             Action::Groups(command) => command.run(common),
+            Action::Rank(command) => command.run(common),
             Action::Pairs(command) => command.run(common),
+            Action::Similarity(command) => command.run(common),
+            Action::Splits(command) => command.run(common),
         }
     }
 }
 
-/// How to read a list of labelled faces.
+/// A list of labelled faces.
 #[derive(Args)]
 pub struct LabelledFaces {
-    /// Folder the image paths are relative to [default: the list's].
-    #[arg(long, value_name = "DIR")]
-    images: Option<PathBuf>,
-    /// Foreign column names, as ours=theirs,…
-    #[arg(long, default_value = "", value_name = "PAIRS")]
-    columns: ColumnNames,
+    #[command(flatten)]
+    pub list: ListArgs,
 }
 
 impl LabelledFaces {
-    /// All faces of the list with their embeddings, and how many pictures had none.
+    /// All faces of the list with their embeddings by `model`, and how many pictures had none.
     pub fn read(
         &self,
         list: &Path,
-        reader: &Reader,
+        model: &str,
+        session: &Session,
         common: &Common,
     ) -> Result<(Vec<(LabelledFace, Embedding)>, usize)> {
-        let listed = read_faces(list, &self.columns)?;
-        let folder = self.images.clone().unwrap_or_else(|| list.parent().unwrap_or(Path::new("")).to_owned());
-        let paths: Vec<PathBuf> = listed.iter().map(|face| folder.join(&face.image)).collect();
-        let embedded = embed_files(&paths, reader, common);
-        let mut skipped = 0;
-        let mut faces = Vec::with_capacity(listed.len());
-        for (face, embedding) in listed.into_iter().zip(embedded) {
-            match embedding {
-                Ok(embedding) => faces.push((face, embedding)),
-                Err(error) => {
-                    eprintln!("perface: {error}");
-                    skipped += 1;
-                }
-            }
-        }
+        let listed = read_faces(list, &self.list.columns)?;
+        let names = listed.iter().map(|face| face.image.as_str());
+        let embedded = Embedded::read(names, &self.list.folder(list), model, session, common)?;
+        embedded.report_failures();
+        let faces: Vec<(LabelledFace, Embedding)> =
+            listed.iter().filter_map(|face| Some((face.clone(), embedded.of(&face.image)?.clone()))).collect();
+        let skipped = listed.len() - faces.len();
         Ok((faces, skipped))
     }
 
@@ -87,14 +94,9 @@ impl LabelledFaces {
     }
 }
 
-/// Embed the main face of every file, on all cores.
-pub fn embed_files(paths: &[PathBuf], reader: &Reader, common: &Common) -> Vec<perface::Result<Embedding>> {
-    let bar = progress::bar(paths.len(), "faces", common.quiet);
-    let results = progress::in_parallel(paths, |path| {
-        let result = reader.embed_file(path);
-        bar.inc(1);
-        result
-    });
-    bar.finish_and_clear();
-    results
+/// Write a page with everything beside it, and say where.
+pub fn write(page: &EvaluationPage, out: &Path, result: &impl Serialize, csv: &[(&str, Vec<u8>)]) -> Result<()> {
+    page.write(out, result, csv)?;
+    eprintln!("perface: wrote {}", out.join("report.html").display());
+    Ok(())
 }

@@ -36,7 +36,7 @@ impl Measure {
         let session = Session::open(common)?;
         let reader = session.reader(&self.model)?;
         let card = reader.embedder.card().clone();
-        let (faces, skipped) = self.faces.read(&self.on, &reader, common)?;
+        let (faces, skipped) = self.faces.read(&self.on, &self.model, &session, common)?;
         let candidates = session.candidates(Some(&self.folder), reader)?;
         let queries = LabelledFaces::gallery(&faces)?;
         let on = format!("{}, {} faces", self.on.file_name().unwrap_or_default().to_string_lossy(), faces.len());

@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use clap::Args;
-use perface::align;
 use perface::atomic::{self, Overwrite};
 use perface::candidates::{Reader, SMILING_COLUMN};
 use perface::composite::{self, Composite, Donor, Judgement};
@@ -344,6 +343,5 @@ fn other_age(group: Group) -> Group {
 /// The main face of `picture`, embedded by every gate; `None` if there is no face.
 fn embed(picture: &image::RgbImage, reader: &Reader, gates: &[Gate]) -> Result<Option<Vec<Embedding>>> {
     let Some(face) = reader.main_face(picture)? else { return Ok(None) };
-    let Some(aligned) = align::align(picture, &face) else { return Ok(None) };
-    Ok(Some(gates.iter().map(|gate| gate.embedder.embed_one(&aligned)).collect::<perface::Result<_>>()?))
+    Ok(gates.iter().map(|gate| gate.embedder.embed_face(picture, &face)).collect::<perface::Result<_>>()?)
 }

@@ -1,0 +1,93 @@
+//! `perface eval triplet`: agreement with people, as in Table 1, Table 2 and Fig. 4.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::Args;
+use perface::draw::Seed;
+use perface::eval::triplet::{Agreement, ModelCosines, TripletEvaluation, TripletOptions, evaluate};
+use perface::report::evaluations::{read_examples, triplet_page};
+use perface::triplets::{self, Kind, Split, Triplet};
+
+use super::pictures::{Embedded, ListArgs};
+use crate::args::Common;
+use crate::output::{self, Outcome};
+use crate::session::{DEFAULT_MODEL, Session};
+
+/// Worked examples that are shown where none are named.
+const EXAMPLES: usize = 6;
+
+/// Options of `eval triplet`.
+#[derive(Args)]
+#[command(
+    after_help = "Examples:\n  perface eval triplet triplets.csv --images pictures/ --model sface --model my-model --out \
+                  out/\n  perface eval triplet derived.csv --columns reference=reference_C,a=A,b=B --derived"
+)]
+pub struct TripletArgs {
+    /// List with the columns reference, a, b, votes_a, votes_b (or vote1, vote2, …); see docs/data.md.
+    pub list: PathBuf,
+    #[command(flatten)]
+    pub pictures: ListArgs,
+    /// Embedder to measure; give it again to compare several on the same triplets.
+    #[arg(long = "model", default_value = DEFAULT_MODEL, value_name = "NAME")]
+    pub models: Vec<String>,
+    /// Judge all triplets with a majority, not only those on which everybody agreed.
+    #[arg(long)]
+    majority: bool,
+    /// Only this part of the list: train, val, i, ii or iii.
+    #[arg(long, value_name = "NAME")]
+    split: Option<Split>,
+    /// The judgements were computed from other ratings: say so on everything, whatever the list says.
+    #[arg(long)]
+    pub derived: bool,
+    /// List with the column sample_id: triplets to show as worked examples.
+    #[arg(long, value_name = "FILE")]
+    examples: Option<PathBuf>,
+    /// Seed of the bootstrap.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Write report.html, result.json, triplets.csv and every plot as SVG and PNG to this folder.
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+}
+
+impl TripletArgs {
+    pub fn run(&self, common: &Common) -> Result<Outcome> {
+        let session = Session::open(common)?;
+        let mut triplets = triplets::read(&self.list, &self.pictures.columns)?;
+        if self.derived {
+            triplets.iter_mut().filter(|t| t.kind == Kind::Real).for_each(|t| t.kind = Kind::Derived);
+        }
+        let result = self.evaluate(&triplets, &session, common)?;
+        if let Some(out) = &self.out {
+            let wanted = self.examples.as_deref().map(read_examples).transpose()?.unwrap_or_default();
+            let examples = result.examples(&wanted, EXAMPLES)?;
+            let page = triplet_page(&result, &examples, &self.pictures.folder(&self.list));
+            super::write(&page, out, &result, &[("triplets.csv", result.to_csv()?)])?;
+        }
+        output::print(common.json, &result, TripletEvaluation::to_text)?;
+        Ok(if result.skipped.unreadable > 0 { Outcome::SomeUnreadable } else { Outcome::Done })
+    }
+
+    fn evaluate(&self, triplets: &[Triplet], session: &Session, common: &Common) -> Result<TripletEvaluation> {
+        let folder = self.pictures.folder(&self.list);
+        let mut models = Vec::with_capacity(self.models.len());
+        for name in &self.models {
+            let pictures = triplets.iter().flat_map(Triplet::pictures);
+            let embedded = Embedded::read(pictures, &folder, name, session, common)?;
+            embedded.report_failures();
+            let cosines = triplets
+                .iter()
+                .map(|t| Some([embedded.cosine(&t.reference, &t.a)?, embedded.cosine(&t.reference, &t.b)?]));
+            models.push(ModelCosines {
+                name: name.clone(),
+                similarity: embedded.card.similarity.clone(),
+                sha256: embedded.card.sha256.clone(),
+                cosines: cosines.collect(),
+            });
+        }
+        let agreement = if self.majority { Agreement::Majority } else { Agreement::Unanimous };
+        let seed = Seed::new(self.seed.into());
+        Ok(evaluate(triplets, &models, &TripletOptions { agreement, split: self.split, seed, ..Default::default() })?)
+    }
+}
