@@ -58,8 +58,10 @@ pub enum Command {
     Rank(commands::rank::Rank),
     /// Build, list, synthesize and measure pools of candidate faces.
     Pool(commands::pool::Pool),
-    /// Measure how good groups are.
+    /// Measure how good groups and similarities are.
     Eval(commands::eval::Eval),
+    /// Run the paper's protocol, or say which files to bring.
+    Reproduce(commands::reproduce::Reproduce),
     /// List, fetch, verify and add networks.
     Models(commands::models::Models),
 }

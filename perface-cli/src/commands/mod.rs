@@ -11,6 +11,7 @@ pub mod group;
 pub mod models;
 pub mod pool;
 pub mod rank;
+pub mod reproduce;
 
 use anyhow::Result;
 
@@ -29,6 +30,7 @@ pub fn run(cli: &Cli) -> Result<Outcome> {
         Command::Rank(command) => command.run(&cli.common),
         Command::Pool(command) => command.run(&cli.common),
         Command::Eval(command) => command.run(&cli.common),
+        Command::Reproduce(command) => command.run(&cli.common),
         Command::Models(command) => command.run(&cli.common),
     }
 }

@@ -199,6 +199,44 @@ mod tests {
     }
 
     #[test]
+    fn crops_are_those_of_deepface() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../testdata/reference/deepface_crop.json");
+        let reference: serde_json::Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+        let photo = RgbImage::from_fn(150, 120, |x, y| {
+            let (x, y) = (f64::from(x), f64::from(y));
+            let red = 128.0 + 100.0 * (x / 9.0).sin() * (y / 13.0).cos();
+            let green = 128.0 + 90.0 * ((x + 2.0 * y) / 17.0).sin();
+            let blue = 128.0 + 110.0 * ((3.0 * x - y) / 23.0).cos();
+            image::Rgb([red, green, blue].map(|value| value.floor() as u8))
+        });
+        let step = reference["step"].as_u64().unwrap() as u32;
+        for case in reference["cases"].as_array().unwrap() {
+            let list = |value: &serde_json::Value| -> Vec<f32> {
+                value.as_array().unwrap().iter().map(|number| number.as_f64().unwrap() as f32).collect()
+            };
+            let (box_px, size) = (list(&case["box_xywh"]), list(&case["size"]));
+            let eyes = ["right_eye", "left_eye"].map(|name| (list(&case[name])[0], list(&case[name])[1]));
+            let found = face(box_px[0], box_px[1], box_px[2], box_px[3], eyes);
+            let aligned = align(&photo, &found, size[0] as u32, size[1] as u32).unwrap();
+            let (columns, rows) = ((size[0] as u32).div_ceil(step), (size[1] as u32).div_ceil(step));
+            let pixels = case["pixels"].as_array().unwrap();
+            assert_eq!(pixels.len() as u32, columns * rows);
+            let (mut sum, mut most) = (0.0, 0.0f32);
+            for (nth, pixel) in pixels.iter().enumerate() {
+                let at = aligned.crop().get_pixel(nth as u32 % columns * step, nth as u32 / columns * step);
+                for (got, want) in at.0.iter().zip(list(pixel)) {
+                    let off = (f32::from(*got) - want).abs();
+                    sum += off;
+                    most = most.max(off);
+                }
+            }
+            let mean = sum / (3 * pixels.len()) as f32;
+            // Rounding to bytes takes a quarter of a grey level on average.
+            assert!(mean < 0.3 && most < 2.0, "{size:?}: mean {mean}, most {most} grey levels");
+        }
+    }
+
+    #[test]
     fn a_level_square_face_is_the_box_itself() {
         let photo = gradient(80, 60);
         let aligned = align(&photo, &face(20.4, 10.9, 32.2, 32.9, [(28.0, 20.0), (44.0, 20.9)]), 32, 32).unwrap();

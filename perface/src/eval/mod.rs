@@ -8,6 +8,7 @@ pub mod hubness;
 pub mod pairs;
 pub mod plot;
 pub mod pool_accuracy;
+pub mod published;
 pub mod similarity;
 pub mod splits;
 pub mod spread;

@@ -1,6 +1,6 @@
 //! `perface eval groups`: STEP 1 measured as published, as in Table 4 and Fig. 6.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::Args;
@@ -25,23 +25,23 @@ use crate::session::{DEFAULT_MODEL, Session};
 )]
 pub struct Groups {
     /// List with the columns image, gender, age_group and, unless --draw is given, role (gallery or query).
-    pub list: PathBuf,
+    list: PathBuf,
     #[command(flatten)]
-    pub faces: LabelledFaces,
+    faces: LabelledFaces,
     /// Embedder to measure; give it again for another beside it, such as before and after training.
     #[arg(long = "model", default_value = DEFAULT_MODEL, value_name = "NAME")]
-    pub models: Vec<String>,
+    models: Vec<String>,
     /// What the distance to a group is.
     #[arg(long, default_value_t = GroupDistance::default(), value_name = "NAME")]
-    pub group_distance: GroupDistance,
+    group_distance: GroupDistance,
     /// Print every definition of the distance side by side.
     #[arg(long)]
-    pub compare_definitions: bool,
+    compare_definitions: bool,
     #[command(flatten)]
-    pub draw: DrawArgs,
+    draw: DrawArgs,
     /// Write report.html, result.json, classes.csv, drawn.csv and every plot as SVG and PNG to this folder.
     #[arg(long, value_name = "DIR")]
-    pub out: Option<PathBuf>,
+    out: Option<PathBuf>,
 }
 
 /// How gallery and queries are chosen.
@@ -71,80 +71,111 @@ impl DrawArgs {
 
 /// One model's result, as JSON.
 #[derive(Serialize)]
-struct ModelResult {
-    model: String,
+pub struct ModelResult {
+    pub model: String,
     #[serde(flatten)]
-    evaluation: GroupEvaluation,
+    pub evaluation: GroupEvaluation,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     definitions: Vec<GroupEvaluation>,
     spread: Spread,
 }
 
+/// All models' results, as JSON.
 #[derive(Serialize)]
-struct GroupsResult {
+pub struct GroupsResult {
     schema: u32,
     /// Pictures that could not be used, per model.
-    skipped: Vec<usize>,
-    models: Vec<ModelResult>,
+    pub skipped: Vec<usize>,
+    pub models: Vec<ModelResult>,
+    /// The faces with their roles.
+    #[serde(skip)]
+    pub drawn: Vec<LabelledFace>,
+}
+
+/// Measure the models called `models` on the faces of `list`.
+#[allow(clippy::too_many_arguments)]
+pub fn measure(
+    list: &Path,
+    faces: &LabelledFaces,
+    models: &[String],
+    draw: &DrawArgs,
+    definition: GroupDistance,
+    compare: bool,
+    session: &Session,
+    common: &Common,
+) -> Result<GroupsResult> {
+    let mut result = GroupsResult { schema: 1, skipped: Vec::new(), models: Vec::new(), drawn: Vec::new() };
+    for name in models {
+        let (mut found, skipped) = faces.read(list, name, session, common)?;
+        draw.apply(&mut found)?;
+        let with = |role: Role| LabelledFaces::gallery(found.iter().filter(move |(face, _)| face.role == Some(role)));
+        let (gallery, queries): (Gallery, Gallery) = (with(Role::Gallery)?, with(Role::Query)?);
+        let definitions = match compare {
+            true => compare_definitions(&gallery, &queries, &GroupDistance::EACH)?,
+            false => Vec::new(),
+        };
+        result.models.push(ModelResult {
+            model: name.clone(),
+            evaluation: evaluate(&gallery, &queries, definition)?,
+            definitions,
+            spread: spread(&gallery, &queries)?,
+        });
+        result.skipped.push(skipped);
+        result.drawn = found.into_iter().map(|(face, _)| face).collect();
+    }
+    Ok(result)
+}
+
+impl GroupsResult {
+    /// What the page shows of each model.
+    pub fn for_page(&self) -> Vec<ModelGroups<'_>> {
+        let models = self.models.iter();
+        models
+            .map(|ModelResult { model, evaluation, definitions, spread }| ModelGroups {
+                name: model,
+                evaluation,
+                definitions,
+                spread,
+            })
+            .collect()
+    }
+
+    /// Every class of every model.
+    pub fn to_csv(&self) -> Result<Vec<u8>> {
+        Ok(classes_csv(self.models.iter().map(|m| (m.model.as_str(), &m.evaluation)))?)
+    }
+
+    /// As text.
+    pub fn to_text(&self) -> String {
+        let texts = self.models.iter().map(|model| {
+            let title = if self.models.len() > 1 { format!("{}\n", model.model) } else { String::new() };
+            let body = match model.definitions.as_slice() {
+                [] => model.evaluation.to_text(),
+                definitions => comparison_text(definitions),
+            };
+            let v = model.spread.by_intersection;
+            format!(
+                "{title}{body}variance within groups {:.4}, between {:.4}: groups explain {:.1} %\n",
+                v.within,
+                v.between,
+                100.0 * v.explained
+            )
+        });
+        texts.collect::<Vec<_>>().join("\n")
+    }
 }
 
 impl Groups {
     pub fn run(&self, common: &Common) -> Result<Outcome> {
         let session = Session::open(common)?;
-        let mut result = GroupsResult { schema: 1, skipped: Vec::new(), models: Vec::new() };
-        let mut drawn = Vec::new();
-        for name in &self.models {
-            let (mut faces, skipped) = self.faces.read(&self.list, name, &session, common)?;
-            self.draw.apply(&mut faces)?;
-            drawn = faces.iter().map(|(face, _)| face.clone()).collect();
-            let with =
-                |role: Role| LabelledFaces::gallery(faces.iter().filter(move |(face, _)| face.role == Some(role)));
-            let (gallery, queries): (Gallery, Gallery) = (with(Role::Gallery)?, with(Role::Query)?);
-            let definitions = match self.compare_definitions {
-                true => compare_definitions(&gallery, &queries, &GroupDistance::EACH)?,
-                false => Vec::new(),
-            };
-            result.models.push(ModelResult {
-                model: name.clone(),
-                evaluation: evaluate(&gallery, &queries, self.group_distance)?,
-                definitions,
-                spread: spread(&gallery, &queries)?,
-            });
-            result.skipped.push(skipped);
-        }
+        let Self { list, faces, models, draw, .. } = self;
+        let compare = self.compare_definitions;
+        let result = measure(list, faces, models, draw, self.group_distance, compare, &session, common)?;
         if let Some(out) = &self.out {
-            let models: Vec<ModelGroups<'_>> = result
-                .models
-                .iter()
-                .map(|m| ModelGroups {
-                    name: &m.model,
-                    evaluation: &m.evaluation,
-                    definitions: &m.definitions,
-                    spread: &m.spread,
-                })
-                .collect();
-            let classes = classes_csv(result.models.iter().map(|m| (m.model.as_str(), &m.evaluation)))?;
-            let tables = [("classes.csv", classes), ("drawn.csv", faces_csv(&drawn)?)];
-            super::write(&groups_page(&models), out, &result, &tables)?;
+            let tables = [("classes.csv", result.to_csv()?), ("drawn.csv", faces_csv(&result.drawn)?)];
+            super::write(&groups_page(&result.for_page()), out, &result, &tables)?;
         }
-        output::print(common.json, &result, |result| {
-            let texts = result.models.iter().map(|model| {
-                let title = if result.models.len() > 1 { format!("{}\n", model.model) } else { String::new() };
-                let body = match model.definitions.as_slice() {
-                    [] => model.evaluation.to_text(),
-                    definitions => comparison_text(definitions),
-                };
-                let v = model.spread.by_intersection;
-                let variance = format!(
-                    "variance within groups {:.4}, between {:.4}: groups explain {:.1} %\n",
-                    v.within,
-                    v.between,
-                    100.0 * v.explained
-                );
-                format!("{title}{body}{variance}")
-            });
-            texts.collect::<Vec<_>>().join("\n")
-        })?;
+        output::print(common.json, &result, GroupsResult::to_text)?;
         Ok(if result.skipped.iter().any(|n| *n > 0) { Outcome::SomeUnreadable } else { Outcome::Done })
     }
 }

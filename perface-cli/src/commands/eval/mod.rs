@@ -3,7 +3,7 @@
 pub mod groups;
 mod pairs;
 pub mod pictures;
-mod rank;
+pub mod rank;
 mod similarity;
 mod splits;
 pub mod triplet;

@@ -1,11 +1,11 @@
 //! `perface eval rank`: the candidates of many queries, as in Fig. 7, and how often they repeat.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::Args;
-use perface::draw::Seed;
+use perface::draw::{Seed, shuffle};
 use perface::embedding::Embedding;
 use perface::eval::group_list::{LabelledFace, Role};
 use perface::eval::hubness::{RankEvaluation, RankedQuery, evaluate};
@@ -50,33 +50,8 @@ pub struct Rank {
 impl Rank {
     pub fn run(&self, common: &Common) -> Result<Outcome> {
         let session = Session::open(common)?;
-        let (mut faces, skipped) = self.faces.read(&self.list, &self.model, &session, common)?;
-        self.draw.apply(&mut faces)?;
-        let of = |role: Role| faces.iter().filter(move |(face, _)| face.role == Some(role));
-        let members: Vec<&(LabelledFace, Embedding)> = of(Role::Gallery).collect();
-        let gallery = LabelledFaces::gallery(members.iter().copied())?;
-        let mut queries = Vec::new();
-        for (face, embedding) in of(Role::Query) {
-            let Some(choice) = nearest_group(embedding, &gallery, self.group_distance, GroupSet::Four) else {
-                continue;
-            };
-            let inside = |(face, _): &&&(LabelledFace, Embedding)| choice.chosen.contains(face.gender, face.age_group);
-            let mut ranked: Vec<(String, f32)> = members
-                .iter()
-                .filter(inside)
-                .map(|(face, other)| (face.image.clone(), embedding.cosine(other)))
-                .collect();
-            ranked.sort_by(|a, b| a.1.total_cmp(&b.1));
-            let least = ranked.iter().take(LEAST).cloned().collect();
-            let most = ranked.iter().skip(LEAST).rev().take(MOST).cloned().collect();
-            queries.push(RankedQuery { query: face.image.clone(), group: choice.chosen.to_string(), least, most });
-        }
-        let sizes: BTreeMap<String, usize> =
-            Group::INTERSECTIONS.iter().zip(gallery.counts()).map(|(group, n)| (group.to_string(), n)).collect();
-        let similarity = session.store.card(&self.model)?.similarity;
-        let mut result = evaluate((&self.model, &similarity), queries, &sizes, LEAST)?;
-        // Queries of all groups among those shown, in an order of their own.
-        perface::draw::shuffle(&mut Seed::new(self.draw.seed.into()).keyed("shown", &[]), &mut result.queries);
+        let Self { list, faces, model, draw, .. } = self;
+        let (result, skipped) = measure(list, faces, model, draw, self.group_distance, &session, common)?;
         if let Some(out) = &self.out {
             let page = rank_page(&result, self.shown, &self.faces.list.folder(&self.list));
             super::write(&page, out, &result, &[("ranking.csv", result.to_csv()?)])?;
@@ -84,4 +59,38 @@ impl Rank {
         output::print(common.json, &result, RankEvaluation::to_text)?;
         Ok(if skipped > 0 { Outcome::SomeUnreadable } else { Outcome::Done })
     }
+}
+
+/// Rank the gallery faces of the chosen group for every query of `list`, and count the pictures that could not be used.
+pub fn measure(
+    list: &Path,
+    faces: &LabelledFaces,
+    model: &str,
+    draw: &DrawArgs,
+    definition: GroupDistance,
+    session: &Session,
+    common: &Common,
+) -> Result<(RankEvaluation, usize)> {
+    let (mut found, skipped) = faces.read(list, model, session, common)?;
+    draw.apply(&mut found)?;
+    let of = |role: Role| found.iter().filter(move |(face, _)| face.role == Some(role));
+    let members: Vec<&(LabelledFace, Embedding)> = of(Role::Gallery).collect();
+    let gallery = LabelledFaces::gallery(members.iter().copied())?;
+    let mut queries = Vec::new();
+    for (face, embedding) in of(Role::Query) {
+        let Some(choice) = nearest_group(embedding, &gallery, definition, GroupSet::Four) else { continue };
+        let inside = |(face, _): &&&(LabelledFace, Embedding)| choice.chosen.contains(face.gender, face.age_group);
+        let ranked = members.iter().filter(inside).map(|(face, other)| (face.image.clone(), embedding.cosine(other)));
+        let mut ranked: Vec<(String, f32)> = ranked.collect();
+        ranked.sort_by(|a, b| a.1.total_cmp(&b.1));
+        let least = ranked.iter().take(LEAST).cloned().collect();
+        let most = ranked.iter().skip(LEAST).rev().take(MOST).cloned().collect();
+        queries.push(RankedQuery { query: face.image.clone(), group: choice.chosen.to_string(), least, most });
+    }
+    let sizes: BTreeMap<String, usize> =
+        Group::INTERSECTIONS.iter().zip(gallery.counts()).map(|(group, n)| (group.to_string(), n)).collect();
+    // Queries of all groups among those shown, in an order of their own.
+    shuffle(&mut Seed::new(draw.seed.into()).keyed("shown", &[]), &mut queries);
+    let similarity = session.store.card(model)?.similarity;
+    Ok((evaluate((model, &similarity), queries, &sizes, LEAST)?, skipped))
 }

@@ -1,6 +1,6 @@
 //! `perface eval triplet`: agreement with people, as in Table 1, Table 2 and Fig. 4.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::Args;
@@ -15,7 +15,7 @@ use crate::output::{self, Outcome};
 use crate::session::{DEFAULT_MODEL, Session};
 
 /// Worked examples that are shown where none are named.
-const EXAMPLES: usize = 6;
+pub const EXAMPLES: usize = 6;
 
 /// Options of `eval triplet`.
 #[derive(Args)]
@@ -25,12 +25,12 @@ const EXAMPLES: usize = 6;
 )]
 pub struct TripletArgs {
     /// List with the columns reference, a, b, votes_a, votes_b (or vote1, vote2, …); see docs/data.md.
-    pub list: PathBuf,
+    list: PathBuf,
     #[command(flatten)]
-    pub pictures: ListArgs,
+    pictures: ListArgs,
     /// Embedder to measure; give it again to compare several on the same triplets.
     #[arg(long = "model", default_value = DEFAULT_MODEL, value_name = "NAME")]
-    pub models: Vec<String>,
+    models: Vec<String>,
     /// Judge all triplets with a majority, not only those on which everybody agreed.
     #[arg(long)]
     majority: bool,
@@ -39,7 +39,7 @@ pub struct TripletArgs {
     split: Option<Split>,
     /// The judgements were computed from other ratings: say so on everything, whatever the list says.
     #[arg(long)]
-    pub derived: bool,
+    derived: bool,
     /// List with the column sample_id: triplets to show as worked examples.
     #[arg(long, value_name = "FILE")]
     examples: Option<PathBuf>,
@@ -48,7 +48,7 @@ pub struct TripletArgs {
     seed: u64,
     /// Write report.html, result.json, triplets.csv and every plot as SVG and PNG to this folder.
     #[arg(long, value_name = "DIR")]
-    pub out: Option<PathBuf>,
+    out: Option<PathBuf>,
 }
 
 impl TripletArgs {
@@ -56,38 +56,49 @@ impl TripletArgs {
         let session = Session::open(common)?;
         let mut triplets = triplets::read(&self.list, &self.pictures.columns)?;
         if self.derived {
-            triplets.iter_mut().filter(|t| t.kind == Kind::Real).for_each(|t| t.kind = Kind::Derived);
+            mark_derived(&mut triplets);
         }
-        let result = self.evaluate(&triplets, &session, common)?;
+        let folder = self.pictures.folder(&self.list);
+        let agreement = if self.majority { Agreement::Majority } else { Agreement::Unanimous };
+        let seed = Seed::new(self.seed.into());
+        let options = TripletOptions { agreement, split: self.split, seed, ..Default::default() };
+        let result = judge(&triplets, &self.models, &folder, &options, &session, common)?;
         if let Some(out) = &self.out {
             let wanted = self.examples.as_deref().map(read_examples).transpose()?.unwrap_or_default();
-            let examples = result.examples(&wanted, EXAMPLES)?;
-            let page = triplet_page(&result, &examples, &self.pictures.folder(&self.list));
+            let page = triplet_page(&result, &result.examples(&wanted, EXAMPLES)?, &folder);
             super::write(&page, out, &result, &[("triplets.csv", result.to_csv()?)])?;
         }
         output::print(common.json, &result, TripletEvaluation::to_text)?;
         Ok(if result.skipped.unreadable > 0 { Outcome::SomeUnreadable } else { Outcome::Done })
     }
+}
 
-    fn evaluate(&self, triplets: &[Triplet], session: &Session, common: &Common) -> Result<TripletEvaluation> {
-        let folder = self.pictures.folder(&self.list);
-        let mut models = Vec::with_capacity(self.models.len());
-        for name in &self.models {
-            let pictures = triplets.iter().flat_map(Triplet::pictures);
-            let embedded = Embedded::read(pictures, &folder, name, session, common)?;
-            embedded.report_failures();
-            let cosines = triplets
-                .iter()
-                .map(|t| Some([embedded.cosine(&t.reference, &t.a)?, embedded.cosine(&t.reference, &t.b)?]));
-            models.push(ModelCosines {
-                name: name.clone(),
-                similarity: embedded.card.similarity.clone(),
-                sha256: embedded.card.sha256.clone(),
-                cosines: cosines.collect(),
-            });
-        }
-        let agreement = if self.majority { Agreement::Majority } else { Agreement::Unanimous };
-        let seed = Seed::new(self.seed.into());
-        Ok(evaluate(triplets, &models, &TripletOptions { agreement, split: self.split, seed, ..Default::default() })?)
+/// Judgements that the list calls real were computed from other ratings.
+pub fn mark_derived(triplets: &mut [Triplet]) {
+    triplets.iter_mut().filter(|t| t.kind == Kind::Real).for_each(|t| t.kind = Kind::Derived);
+}
+
+/// Judge the models called `models` by `triplets` with pictures in `folder`.
+pub fn judge(
+    triplets: &[Triplet],
+    models: &[String],
+    folder: &Path,
+    options: &TripletOptions,
+    session: &Session,
+    common: &Common,
+) -> Result<TripletEvaluation> {
+    let mut cosines = Vec::with_capacity(models.len());
+    for name in models {
+        let pictures = triplets.iter().flat_map(Triplet::pictures);
+        let embedded = Embedded::read(pictures, folder, name, session, common)?;
+        embedded.report_failures();
+        let both = |t: &Triplet| Some([embedded.cosine(&t.reference, &t.a)?, embedded.cosine(&t.reference, &t.b)?]);
+        cosines.push(ModelCosines {
+            name: name.clone(),
+            similarity: embedded.card.similarity.clone(),
+            sha256: embedded.card.sha256.clone(),
+            cosines: triplets.iter().map(both).collect(),
+        });
     }
+    Ok(evaluate(triplets, &cosines, options)?)
 }
