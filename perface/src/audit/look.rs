@@ -7,7 +7,6 @@ use serde::Serialize;
 
 use super::files::FilePair;
 use super::metadata::{self, Kind};
-use crate::align;
 use crate::cover;
 use crate::detect::{Detector, Face};
 use crate::embed::Embedder;
@@ -196,8 +195,7 @@ impl Eyes {
 
     /// One descriptor for each recogniser; `None` if the face cannot be aligned.
     fn embed(&self, picture: &RgbImage, face: &Face) -> Result<Option<Vec<Embedding>>> {
-        let Some(aligned) = align::align(picture, face) else { return Ok(None) };
-        self.embedders.iter().map(|embedder| embedder.embed_one(&aligned)).collect::<Result<Vec<_>>>().map(Some)
+        self.embedders.iter().map(|embedder| embedder.embed_face(picture, face)).collect()
     }
 
     fn kept(&self, original: &RgbImage, face: &Face, output: &RgbImage, now: &Face) -> Result<Option<Kept>> {
