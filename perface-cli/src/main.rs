@@ -36,7 +36,7 @@ fn main() -> ExitCode {
     match commands::run(&cli) {
         Ok(outcome) => outcome.into(),
         Err(error) => {
-            eprintln!("perface: {error:#}");
+            eprintln!("perface: {}", output::in_words(&error));
             Outcome::of_error(&error).into()
         }
     }

@@ -52,3 +52,26 @@ pub fn line(text: &str) -> anyhow::Result<()> {
         _ => Ok(()),
     }
 }
+
+/// An error and its causes, without those that the text before them tells already.
+pub fn in_words(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !text.ends_with(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_is_told_once() {
+        let system = std::io::Error::other("the disk is full");
+        let error = anyhow::Error::new(perface::Error::io("a.jpg")(system)).context("the report could not be written");
+        assert_eq!(in_words(&error), "the report could not be written: a.jpg: the disk is full");
+    }
+}

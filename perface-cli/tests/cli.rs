@@ -89,6 +89,7 @@ fn one_bad_file_is_named_and_the_rest_goes_on() {
     fs::copy(&samples()[1], photos.join("deep/good.jpg")).unwrap();
     fs::write(photos.join("text.jpg"), "not a picture").unwrap();
     fs::write(photos.join("empty.png"), "").unwrap();
+    fs::write(photos.join("film.mov"), "moving pictures").unwrap();
     let out = folder.path().join("out");
     let output = cover(&photos, &out, &["--json"]);
     assert_eq!(output.status.code(), Some(3), "{output:?}");
@@ -96,6 +97,7 @@ fn one_bad_file_is_named_and_the_rest_goes_on() {
     assert_eq!(report["summary"]["unreadable"], 2);
     assert_eq!(report["summary"]["obscured"], 1);
     assert!(out.join("deep/good.jpg").exists() && !out.join("text.jpg").exists());
+    assert_eq!(report["skipped"][0]["reason"], "format not supported", "{report}");
     let notes = report["photos"].to_string();
     assert!(notes.contains("text.jpg") && notes.contains("empty.png"));
     assert!(folder.path().join("out.report/report.json").exists());

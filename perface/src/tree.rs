@@ -17,6 +17,9 @@ use crate::{Error, Result};
 /// Folders with this ending hold reports with people's faces in them and are never searched.
 pub const REPORT_SUFFIX: &str = ".report";
 
+/// Why pictures and films of other formats are passed over.
+pub const UNSUPPORTED: &str = "format not supported";
+
 /// Pictures and films by extension that cannot be read; whoever publishes a folder must hear of them.
 const UNSUPPORTED_EXTENSIONS: [&str; 29] = [
     "3gp", "arw", "avi", "avif", "cr2", "cr3", "dng", "heic", "heif", "hif", "ico", "jp2", "jxl", "m4v", "mkv", "mov",
@@ -133,7 +136,7 @@ impl Search {
                 Ok(metadata) if !metadata.is_file() => self.skip(&path, "not a file"),
                 Ok(_) => match extension(&path) {
                     e if Format::from_extension(&e).is_some() => self.photo(path, relative),
-                    e if UNSUPPORTED_EXTENSIONS.contains(&e.as_str()) => self.skip(&path, "format not supported"),
+                    e if UNSUPPORTED_EXTENSIONS.contains(&e.as_str()) => self.skip(&path, UNSUPPORTED),
                     _ => self.skip(&path, "not a picture"),
                 },
             }

@@ -16,7 +16,7 @@ use perface::pool::Pool;
 use perface::rank::{DEFAULT_BOTTOM, Pick, PickOptions};
 use perface::replace::{DEFAULT_RERANK, DEFAULT_TRIES, ReplaceOptions, Replacer};
 use perface::report::html::{self, PageOptions};
-use perface::report::{self, ModelRecord, PhotoRecord, Report, Status, Summary};
+use perface::report::{self, ModelRecord, PhotoRecord, Report, SkippedRecord, Status, Summary};
 use perface::swap::warp::{Warp, WarpOptions};
 use perface::tree;
 use serde_json::{Value, json};
@@ -185,6 +185,7 @@ impl Anonymize {
             summary: Summary::of(&photos),
             timings_ms: report::total_timings(&photos),
             photos,
+            skipped: inputs.skipped.iter().map(SkippedRecord::from).collect(),
         };
         self.write_report(&report, &folder, pool.as_ref())?;
         output::print(common.json, &report, |report| summary(report, &self.out, &folder))?;
@@ -364,6 +365,27 @@ fn summary(report: &Report, out: &std::path::Path, folder: &std::path::Path) -> 
     for photo in report.photos.iter().filter(|photo| photo.status != Status::Done) {
         text += &format!("  {}\n", describe(photo));
     }
+    text += &passed_over(&report.skipped);
     text += &format!("photos: {}\nreport, confidential: {}\n", out.display(), folder.join("report.html").display());
     text
 }
+
+/// What was passed over, for whoever thinks that a whole folder was done: each picture or film that cannot be read, and
+/// how many other files.
+fn passed_over(skipped: &[SkippedRecord]) -> String {
+    let (named, others): (Vec<_>, Vec<_>) = skipped.iter().partition(|s| s.reason == tree::UNSUPPORTED);
+    let mut text = String::new();
+    for record in named.iter().take(MAX_PASSED_OVER) {
+        text += &format!("  {}: {}, nothing was written\n", record.path, record.reason);
+    }
+    if let Some(more) = named.len().checked_sub(MAX_PASSED_OVER).filter(|more| *more > 0) {
+        text += &format!("  and {more} more of formats not supported\n");
+    }
+    if !others.is_empty() {
+        text += &format!("  {} other files and folders were passed over; the report names them\n", others.len());
+    }
+    text
+}
+
+/// How many files of formats not supported are named on the terminal.
+const MAX_PASSED_OVER: usize = 20;

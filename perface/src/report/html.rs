@@ -24,7 +24,7 @@ use self::markup::{Markup, escape};
 use self::photo::Cards;
 pub use self::public::public_html;
 pub(crate) use self::run::models as models_table;
-use super::{PhotoRecord, Report, Status, Summary, Verdict};
+use super::{PhotoRecord, Report, SkippedRecord, Status, Summary, Verdict};
 use crate::photo::Limits;
 use crate::pool::Pool;
 
@@ -83,6 +83,7 @@ pub fn html(report: &Report, options: &PageOptions) -> String {
     let mut cards = Cards::new(report, options);
     cards.attention(&mut page, &detailed);
     covered(&mut page, report);
+    skipped(&mut page, &report.skipped);
     cards.photos(&mut page, &detailed);
     cards.finish(&mut page);
     run::timings(&mut page, report);
@@ -150,6 +151,11 @@ fn summary(page: &mut Markup, report: &Report) {
         page.raw("<li><a href=\"#not-written\">See why ").text(&count(s.unreadable + s.dropped, "file", "files"));
         page.raw(" gave no result.</a> Nothing was written for them.</li>\n");
     }
+    if !report.skipped.is_empty() {
+        page.raw("<li><a href=\"#skipped\">See which ");
+        page.text(&count(report.skipped.len(), "file or folder was", "files and folders were"));
+        page.raw(" passed over.</a> Nothing was read or written for them; films and raw files may show people.</li>\n");
+    }
     if s.kept > 0 {
         page.raw("<li><a href=\"#kept\">Check the ").text(&count(s.kept, "face", "faces"));
         page.raw(" left as on the photo.</a> They can be recognised; make sure that everybody shown agreed.</li>\n");
@@ -205,6 +211,28 @@ fn covered(page: &mut Markup, report: &Report) {
             links(page, report, &faces);
             page.raw("</p>\n");
         }
+    }
+}
+
+/// Files and folders that were passed over, by reason.
+fn skipped(page: &mut Markup, skipped: &[SkippedRecord]) {
+    if skipped.is_empty() {
+        return;
+    }
+    let mut by_reason: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for record in skipped {
+        by_reason.entry(&record.reason).or_default().push(&record.path);
+    }
+    page.raw("<h2 id=\"skipped\">Files that were passed over</h2>\n");
+    for (reason, paths) in by_reason {
+        page.raw("<h4>").name(reason).raw(": ").text(&paths.len().to_string()).raw("</h4>\n<p>");
+        for (place, path) in paths.iter().take(MAX_LINKS).enumerate() {
+            page.raw(if place > 0 { "; " } else { "" }).name(path);
+        }
+        if let Some(more) = paths.len().checked_sub(MAX_LINKS).filter(|more| *more > 0) {
+            page.raw("; and ").text(&more.to_string()).raw(" more, named in report.json");
+        }
+        page.raw("</p>\n");
     }
 }
 

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::geometry::{Point, Rect};
 use crate::model::card::{ModelCard, Role};
+use crate::tree::Skipped;
 
 /// Version of the report's JSON.
 pub const SCHEMA: u32 = 1;
@@ -31,10 +32,28 @@ pub struct Report {
     pub models: Vec<ModelRecord>,
     /// One record for each input, in the order they were given.
     pub photos: Vec<PhotoRecord>,
+    /// Files and folders that were passed over, so that nobody takes them for done.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub skipped: Vec<SkippedRecord>,
     /// Counts over all photos.
     pub summary: Summary,
     /// Time spent in each stage over all photos and threads, in milliseconds.
     pub timings_ms: BTreeMap<String, f64>,
+}
+
+/// A file or folder that was passed over: nothing was read, nothing written.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SkippedRecord {
+    /// The file or folder.
+    pub path: String,
+    /// Why.
+    pub reason: String,
+}
+
+impl From<&Skipped> for SkippedRecord {
+    fn from(skipped: &Skipped) -> Self {
+        Self { path: skipped.path.display().to_string(), reason: skipped.reason.to_owned() }
+    }
 }
 
 /// Which network, by hash, and under which terms.

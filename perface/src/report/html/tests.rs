@@ -6,7 +6,8 @@ use image::{Rgb, RgbImage};
 use super::*;
 use crate::geometry::{Point, Rect};
 use crate::model::card::Role;
-use crate::report::{FaceRecord, GroupRecord, ModelRecord, RankedRecord, SCHEMA, total_timings};
+use crate::report::{FaceRecord, GroupRecord, ModelRecord, RankedRecord, SCHEMA, SkippedRecord, total_timings};
+use crate::tree::UNSUPPORTED;
 
 /// Every text in the record is one of these, so that whatever leaks is seen.
 const HOSTILE: &str = "<script>alert(1)</script>\"'&\u{202e}";
@@ -77,6 +78,7 @@ fn report(photos: Vec<PhotoRecord>) -> Report {
         }],
         summary: Summary::of(&photos),
         timings_ms: total_timings(&photos),
+        skipped: vec![SkippedRecord { path: "in/<film>.mov".to_owned(), reason: UNSUPPORTED.to_owned() }],
         photos,
     }
 }
@@ -300,6 +302,7 @@ fn the_public_page_names_nobody_and_nothing() {
         "held.jpg",
         "empty.jpg",
         "in/",
+        "film",
         "0xsecret",
         "young",
         "0.210",
@@ -311,6 +314,12 @@ fn the_public_page_names_nobody_and_nothing() {
     }
     assert!(!page.contains("CONFIDENTIAL"));
     assert!(page.contains("SFace identity cosine") && page.contains("no candidate hid it well enough"));
+}
+
+#[test]
+fn what_was_passed_over_is_named() {
+    let page = shown(&report(Vec::new()));
+    assert!(page.contains("id=\"skipped\"") && page.contains("in/&lt;film&gt;.mov") && page.contains(UNSUPPORTED));
 }
 
 #[test]
