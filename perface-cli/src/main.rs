@@ -11,7 +11,9 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use clap::error::ErrorKind;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use args::Cli;
 use output::Outcome;
@@ -26,13 +28,11 @@ fn main() -> ExitCode {
             return if asked { ExitCode::SUCCESS } else { Outcome::Usage.into() };
         }
     };
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn,ort=error"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .without_time()
-        .with_target(false)
-        .init();
+    // RUST_LOG=debug or RUST_LOG=perface=trace,ort=info says more.
+    let quiet = || Targets::new().with_default(LevelFilter::WARN).with_target("ort", LevelFilter::ERROR);
+    let filter = std::env::var("RUST_LOG").ok().and_then(|words| words.parse().ok()).unwrap_or_else(quiet);
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).without_time().with_target(false);
+    tracing_subscriber::registry().with(filter).with(lines).init();
     match commands::run(&cli) {
         Ok(outcome) => outcome.into(),
         Err(error) => {
