@@ -16,12 +16,30 @@ use perface::model::{Model, Runtime};
 use perface::photo::{self, Limits, Photo};
 use perface::pool::{Pool, builtin};
 use perface::replace::Gate;
+use perface::swap::Swapper;
+use perface::swap::neural::card::Latent;
+use perface::swap::neural::{self, Masks, Networks, Neural};
+use perface::swap::warp::{Warp, WarpOptions};
 
 use crate::args::Common;
 use crate::progress;
 
 /// The embedder used where none is named.
 pub const DEFAULT_MODEL: &str = "sface";
+
+/// The engine that needs no file.
+pub const BUILT_IN_ENGINE: &str = "warp";
+
+/// Which masks restrict an engine's result.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct MaskNames {
+    /// The hull of the mesh.
+    pub hull: bool,
+    /// BiSeNet's parts of a face.
+    pub region: bool,
+    /// XSeg's occlusions.
+    pub occlusion: bool,
+}
 
 /// The store and runtime a command works with.
 pub struct Session {
@@ -76,6 +94,50 @@ impl Session {
             mesher: Mesher::new(self.load("facemesh")?.1),
             embedder: self.embedder(model)?,
         })
+    }
+
+    /// The engine called `name`, with the cards of its networks: the built-in one has none.
+    pub fn engine(
+        &self,
+        name: &str,
+        masks: MaskNames,
+        match_colour: bool,
+    ) -> Result<(Arc<dyn Swapper>, Vec<ModelCard>)> {
+        if name == BUILT_IN_ENGINE {
+            return Ok((Arc::new(Warp::new(WarpOptions::default())), Vec::new()));
+        }
+        let card = neural::card::engine(name).ok_or_else(|| {
+            let known: Vec<&str> = neural::card::engines().iter().map(|engine| engine.name).collect();
+            perface::Error::Usage(format!("no engine named {name:?}; known: {BUILT_IN_ENGINE}, {}", known.join(", ")))
+        })?;
+        let mut cards = Vec::new();
+        let mut load = |part: &str| -> Result<(Vec<u8>, Arc<dyn Model>)> {
+            let missing = || format!("{name} needs {part}; add it with `perface models add {part} FILE`");
+            let (part, bytes) = self.store.read(part).with_context(missing)?;
+            let model = self.runtime.load(&part.name, bytes.clone())?;
+            cards.push(part);
+            Ok((bytes, model))
+        };
+        let (bytes, engine) = load(card.name)?;
+        let networks = Networks {
+            engine,
+            wiring: neural::graph::wiring(&card, &bytes)?,
+            identity: load(card.identity.model)?.1,
+            converter: match card.latent {
+                Latent::Converted(converter) => Some(load(converter)?.1),
+                _ => None,
+            },
+            emap: match card.latent {
+                Latent::Emap => Some(neural::graph::emap(&card, &bytes)?),
+                _ => None,
+            },
+        };
+        let masks = Masks {
+            hull: masks.hull,
+            region: if masks.region { Some(load("bisenet")?.1) } else { None },
+            occlusion: if masks.occlusion { Some(load("xseg")?.1) } else { None },
+        };
+        Ok((Arc::new(Neural::new(card, networks, masks, match_colour)?), cards))
     }
 
     /// What reads apparent gender and age.

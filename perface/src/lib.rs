@@ -48,6 +48,8 @@ pub mod sheet;
 
 pub mod report;
 
+pub mod people;
+
 pub mod anonymize;
 pub mod batch;
 

@@ -9,6 +9,7 @@ use perface::model::builtin;
 use perface::model::card::{Aligner, Channels, Layout, ModelCard, Preprocessing, Role, Threshold};
 use perface::model::presets;
 use perface::model::store::{State, Store};
+use perface::swap::neural;
 use serde::Serialize;
 
 use crate::args::Common;
@@ -33,14 +34,19 @@ enum Action {
     Fetch,
     /// Compare every file with its pinned SHA-256.
     Verify,
-    /// Add your own face embedder.
+    /// Add your own face embedder, or a file of a swap engine by its name.
     Add(Add),
 }
 
 /// A network takes `[N, 3, H, W]` or `[N, H, W, 3]` of `(value − mean) / scale` and returns `[N, D]`; which of the two is
 /// found from the file. Under a name that `perface models list` shows as "bring", its published preprocessing is used
 /// and the options below change single values.
+/// The same holds for the files of swap engines (docs/models.md), which need no option.
 #[derive(Args)]
+#[command(
+    after_help = "Examples:\n  perface models add my-arcface model.onnx --length 512 --threshold 0.3 --licence MIT\n  \
+                        perface models add inswapper-128 inswapper_128.onnx\n  perface models add w600k-r50 w600k_r50.onnx"
+)]
 struct Add {
     /// Name to use it by.
     name: String,
@@ -111,9 +117,15 @@ impl Models {
             }
             Action::Add(add) => {
                 let session = Session::open(common)?;
+                if neural::card::part(&add.name).is_some() {
+                    let bytes = std::fs::read(&add.file).with_context(|| add.file.display().to_string())?;
+                    neural::graph::check(&add.name, &bytes)?;
+                }
                 let card = session.store.add(&add.file, add.card()?, &session.runtime)?;
-                output::print(common.json, &card, |card| {
-                    format!("{} was added; use it as --model {}", card.name, card.name)
+                output::print(common.json, &card, |card| match card.role {
+                    Role::Embedder => format!("{} was added; use it as --model {}", card.name, card.name),
+                    Role::Swapper => format!("{} was added; use it as --engine {}", card.name, card.name),
+                    _ => format!("{} was added, for the engines that need it", card.name),
                 })?;
                 Ok(Outcome::Done)
             }
@@ -123,6 +135,9 @@ impl Models {
 
 impl Add {
     fn card(&self) -> Result<ModelCard> {
+        if let Some(part) = neural::card::part(&self.name).filter(|part| part.role != Role::Embedder && self.card.is_none()) {
+            return Ok(part);
+        }
         if let Some(path) = &self.card {
             let text = std::fs::read(path).with_context(|| path.display().to_string())?;
             let card: ModelCard = serde_json::from_slice(&text).with_context(|| path.display().to_string())?;

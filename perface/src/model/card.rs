@@ -19,6 +19,16 @@ pub enum Role {
     Gender,
     /// Estimates age.
     Age,
+    /// Puts one face in the place of another.
+    Swapper,
+    /// Turns a face into what a swapper takes; no embedder to compare faces with.
+    Identity,
+    /// Turns one network's identity into another's.
+    Converter,
+    /// Tells the parts of a face apart.
+    Region,
+    /// Finds what stands before a face.
+    Occlusion,
 }
 
 /// Order of the colour channels a network was trained with.

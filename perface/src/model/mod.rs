@@ -3,6 +3,7 @@
 pub mod builtin;
 pub mod card;
 mod flatbuffer;
+pub mod licence;
 pub mod onnx;
 pub mod ort;
 pub mod pack;

@@ -147,6 +147,16 @@ impl Store {
         Ok((card, runtime.load(name, bytes)?))
     }
 
+    /// The card named `name` and the checked bytes of its file, for who needs to read the graph itself.
+    ///
+    /// # Errors
+    /// As [`Store::load`], but for the runtime.
+    pub fn read(&self, name: &str) -> Result<(ModelCard, Vec<u8>)> {
+        let card = self.card(name)?;
+        let bytes = self.bytes(&card)?;
+        Ok((card, bytes))
+    }
+
     /// Whether the file of `card` is here and unchanged.
     pub fn state(&self, card: &ModelCard) -> State {
         match read_limited(&self.path(card)) {

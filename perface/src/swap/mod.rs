@@ -4,8 +4,11 @@
 //! or a refusal that says why it would not look right. A patch is small, so many candidates can be tried and scored
 //! before one is pasted.
 
+pub mod neural;
 pub mod tone;
 pub mod warp;
+
+use std::sync::OnceLock;
 
 use image::{GrayImage, RgbImage};
 
@@ -91,6 +94,8 @@ pub struct Material {
     pub twin: Option<Portrait>,
     /// Colour of the neutral picture's skin; `None` if none was found under the mesh.
     pub tone: Option<SkinTone>,
+    /// What a network made of the person, and the engine it was made for: worked out once, by the first that needs it.
+    pub identity: OnceLock<(&'static str, Vec<f32>)>,
 }
 
 impl Material {
@@ -98,7 +103,7 @@ impl Material {
     pub fn new(picture: RgbImage, mesh: Mesh, twin: Option<(RgbImage, Mesh)>) -> Self {
         let tone = tone::skin_tone(&picture, &mesh);
         let twin = twin.map(|(picture, mesh)| Portrait::new(picture, mesh));
-        Self { neutral: Portrait::new(picture, mesh), twin, tone }
+        Self { neutral: Portrait::new(picture, mesh), twin, tone, identity: OnceLock::new() }
     }
 }
 
@@ -163,6 +168,9 @@ pub enum Refusal {
         /// Share of the face that would have to be kept.
         share: f32,
     },
+    /// The engine's network failed; the log says how.
+    #[error("the engine failed")]
+    EngineFailed,
     /// The candidate's picture has no usable mesh.
     #[error("the candidate has no face mesh")]
     BadCandidate,

@@ -64,6 +64,11 @@ fn role(role: Role) -> &'static str {
         Role::Mesh => "finds a face's shape",
         Role::Gender => "estimates apparent gender",
         Role::Age => "estimates apparent age",
+        Role::Swapper => "replaces faces",
+        Role::Identity => "reads who is to be put in",
+        Role::Converter => "converts identities",
+        Role::Region => "tells parts of a face apart",
+        Role::Occlusion => "finds what covers a face",
     }
 }
 
