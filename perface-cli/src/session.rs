@@ -11,7 +11,7 @@ use perface::embed::Embedder;
 use perface::embedding::Embedding;
 use perface::mesh::Mesher;
 use perface::model::card::{ModelCard, Role};
-use perface::model::store::Store;
+use perface::model::store::{State, Store};
 use perface::model::{Model, Runtime};
 use perface::photo::{self, Limits, Photo};
 use perface::pool::{Pool, builtin};
@@ -85,6 +85,14 @@ impl Session {
             format!("the card of {name} gives no threshold, so it cannot tell whether two faces are one person");
         let same_person_cosine = threshold.ok_or(perface::Error::Usage(missing))?;
         Ok(Gate { embedder, same_person_cosine })
+    }
+
+    /// The embedders whose files are on this machine and whose cards give a threshold, in the order of the list.
+    pub fn installed_gates(&self) -> Result<Vec<String>> {
+        let usable = |card: &&ModelCard| {
+            card.role == Role::Embedder && card.same_person.is_some() && self.store.state(card) == State::Ready
+        };
+        Ok(self.store.cards()?.iter().filter(usable).map(|card| card.name.clone()).collect())
     }
 
     /// What finds and reads the main face of a picture.

@@ -1,6 +1,7 @@
 //! The line written down once: photo in, photo without its people out, with a record of every face.
 //!
-//! Whatever goes wrong with a face, it is covered; it stays as it was only if it was named to be kept.
+//! Whatever goes wrong with a face, it is covered; it stays as it was only if it was named to be kept. All photos of a
+//! run are read before the first is changed, because a result must not lead back to its original among them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
@@ -8,10 +9,11 @@ use std::time::Instant;
 use crate::cover;
 use crate::detect::{Detector, Face};
 use crate::error::Result;
+use crate::originals::{Gathering, Originals};
 use crate::photo::Photo;
 use crate::pool::PixelHash;
 use crate::rank::Uses;
-use crate::replace::{Failure, Replaced, Replacer, Subject, reaches};
+use crate::replace::{Attempt, Failure, Place, Replaced, Replacer, Subject, reaches};
 use crate::report::{FaceRecord, GroupRecord, RankedRecord, Verdict};
 use crate::sheet::faces::{LEAST_SHOWN, MOST_SHOWN, extremes};
 
@@ -50,6 +52,27 @@ pub struct Anonymized {
     pub timings: Timings,
 }
 
+/// What is in a photo, read before anything in the run is changed.
+pub struct Survey {
+    /// The photo, to know it again.
+    pub photo: PixelHash,
+    /// Its faces, from left to right.
+    pub faces: Vec<Face>,
+    /// What is known of each face, or why it cannot be replaced; empty if faces are only covered.
+    pub subjects: Vec<Result<Subject, Failure>>,
+}
+
+impl Survey {
+    /// Add its faces to the originals of the run.
+    pub fn add_to(&self, originals: &mut Gathering) {
+        for (index, subject) in self.subjects.iter().enumerate() {
+            if let Ok(subject) = subject {
+                originals.add((self.photo, index), &subject.embeddings);
+            }
+        }
+    }
+}
+
 /// Photo in, photo without its people out.
 pub struct Anonymizer {
     detector: Detector,
@@ -72,32 +95,58 @@ impl Anonymizer {
         self.replacer.is_some()
     }
 
-    /// Find the faces of `photo`, from left to right, without changing anything.
+    /// Find and read the faces of `photo` without changing anything.
     ///
     /// # Errors
-    /// If the detector's network fails.
-    pub fn find(&self, photo: &Photo) -> Result<Vec<Face>> {
-        self.detector.detect(&photo.pixels)
+    /// If a network fails.
+    pub fn survey(&self, photo: &Photo, timings: &mut Timings) -> Result<Survey> {
+        let faces = timings.time("detect", || self.detector.detect(&photo.pixels))?;
+        let mut subjects = Vec::new();
+        if let Some(replacer) = &self.replacer {
+            for face in &faces {
+                subjects.push(replacer.read(&photo.pixels, face, timings)?);
+            }
+        }
+        Ok(Survey { photo: PixelHash::of(&photo.pixels), faces, subjects })
     }
 
-    /// Take every face out of `photo` but those whose places, from 0, are in `keep`.
+    /// Take every face out of `photo` but those whose places, from 0, are in `keep`. The photo is a run by itself.
     ///
     /// # Errors
     /// If a network fails: there is then no result, so nothing can be published by mistake.
-    pub fn anonymize(&self, mut photo: Photo, keep: &BTreeSet<usize>) -> Result<Anonymized> {
+    pub fn anonymize(&self, photo: Photo, keep: &BTreeSet<usize>) -> Result<Anonymized> {
         let mut timings = Timings::default();
-        let faces = timings.time("detect", || self.detector.detect(&photo.pixels))?;
+        let survey = self.survey(&photo, &mut timings)?;
+        let mut originals = Gathering::default();
+        survey.add_to(&mut originals);
+        self.anonymize_in_run(photo, &survey, &originals.finish(), keep, timings)
+    }
+
+    /// As [`Anonymizer::anonymize`], for a photo of a run whose faces are all in `originals`. `survey` is this photo's.
+    ///
+    /// # Errors
+    /// If a network fails.
+    pub fn anonymize_in_run(
+        &self,
+        mut photo: Photo,
+        survey: &Survey,
+        originals: &Originals,
+        keep: &BTreeSet<usize>,
+        mut timings: Timings,
+    ) -> Result<Anonymized> {
+        let faces = &survey.faces;
         let mut records: Vec<FaceRecord> = match &self.replacer {
             None => faces.iter().map(|face| obscured(face, "covering was asked for")).collect(),
-            Some(replacer) => replace_all(replacer, &mut photo, &faces, keep, &mut timings)?,
+            Some(replacer) => replace_all(replacer, &mut photo, survey, originals, keep, &mut timings)?,
         };
-        for (index, (record, face)) in records.iter_mut().zip(&faces).enumerate() {
+        for (index, (record, face)) in records.iter_mut().zip(faces).enumerate() {
             if keep.contains(&index) {
-                *record = FaceRecord { reason: Some("named to be kept".to_owned()), ..record_of(face, Verdict::Kept) };
+                let reason = Some("named to be kept".to_owned());
+                *record = FaceRecord { reason, ..FaceRecord::of(face, Verdict::Kept) };
             }
         }
         timings.time("cover", || {
-            for (record, face) in records.iter().zip(&faces) {
+            for (record, face) in records.iter().zip(faces) {
                 if record.verdict == Verdict::Obscured {
                     cover::cover(&mut photo.pixels, face);
                 }
@@ -111,55 +160,38 @@ impl Anonymizer {
 fn replace_all(
     replacer: &Replacer,
     photo: &mut Photo,
-    faces: &[Face],
+    survey: &Survey,
+    originals: &Originals,
     keep: &BTreeSet<usize>,
     timings: &mut Timings,
 ) -> Result<Vec<FaceRecord>> {
-    let photo_hash = PixelHash::of(&photo.pixels);
-    // Everyone is read before anyone is replaced: neighbours overlap.
-    let mut subjects: Vec<Result<Subject, Failure>> = Vec::with_capacity(faces.len());
-    for (index, face) in faces.iter().enumerate() {
-        subjects.push(match keep.contains(&index) {
-            true => Err(Failure("named to be kept".to_owned())),
-            false => replacer.read(&photo.pixels, face, timings)?,
-        });
-    }
     let mut uses = Uses::default();
-    let mut records = Vec::with_capacity(faces.len());
+    let mut records = Vec::with_capacity(survey.faces.len());
     let mut changed = Vec::new();
-    for (index, (face, subject)) in faces.iter().zip(&subjects).enumerate() {
+    for (index, (face, subject)) in survey.faces.iter().zip(&survey.subjects).enumerate() {
         let subject = match subject {
-            Ok(subject) => subject,
-            Err(Failure(reason)) => {
+            Ok(subject) if !keep.contains(&index) => subject,
+            Ok(_) | Err(_) => {
+                let reason = subject.as_ref().err().map_or("named to be kept", |Failure(reason)| reason);
                 changed.push(cover::head_box(face));
                 records.push(obscured(face, reason));
                 continue;
             }
         };
-        let attempt = replacer.replace(&photo.pixels, subject, photo_hash, index, &uses, timings)?;
-        let mut record = described(replacer, face, subject);
-        record.tries = attempt.tries;
-        let (most, least) = extremes(&attempt.ranked, MOST_SHOWN, LEAST_SHOWN);
-        let shown = most.into_iter().chain(least);
-        record.ranking = shown.map(|c| RankedRecord { candidate: c.id.clone(), cosine: c.cosine }).collect();
-        match attempt.outcome {
-            Ok(Replaced { swap, candidate, similarity_after, .. }) => {
+        let place = Place { photo: survey.photo, index, uses: &uses, originals };
+        let attempt = replacer.replace(&photo.pixels, subject, place, timings)?;
+        let (record, replaced) = described(replacer, subject, attempt);
+        match replaced {
+            Some(Replaced { swap, candidate, .. }) => {
                 swap.paste(&mut photo.pixels);
                 uses.note(&candidate);
                 changed.push(swap.rect());
-                record.verdict = Verdict::Replaced;
-                record.candidate = Some(candidate.id);
-                record.similarity_before = Some(candidate.cosine);
-                record.similarity_after = Some(similarity_after);
             }
-            Err(Failure(reason)) => {
-                changed.push(cover::head_box(face));
-                record.reason = Some(reason);
-            }
+            None => changed.push(cover::head_box(face)),
         }
         records.push(record);
     }
-    check_neighbours(replacer, photo, &subjects, &changed, &mut records, timings)?;
+    check_neighbours(replacer, photo, survey, originals, &changed, &mut records, timings)?;
     Ok(records)
 }
 
@@ -167,19 +199,20 @@ fn replace_all(
 fn check_neighbours(
     replacer: &Replacer,
     photo: &Photo,
-    subjects: &[Result<Subject, Failure>],
+    survey: &Survey,
+    originals: &Originals,
     changed: &[crate::geometry::Rect],
     records: &mut [FaceRecord],
     timings: &mut Timings,
 ) -> Result<()> {
-    for (index, (record, subject)) in records.iter_mut().zip(subjects).enumerate() {
+    for (index, (record, subject)) in records.iter_mut().zip(&survey.subjects).enumerate() {
         let Ok(subject) = subject else { continue };
         let touched = changed.iter().enumerate().any(|(other, rect)| other != index && reaches(rect, &subject.face));
         if record.verdict != Verdict::Replaced || !touched {
             continue;
         }
-        let recognised = replacer.check_finished(&photo.pixels, subject, timings)?.is_some_and(|margin| margin >= 0.0);
-        if recognised {
+        let place = Place { photo: survey.photo, index, uses: &Uses::default(), originals };
+        if replacer.check_finished(&photo.pixels, subject, place, timings)?.is_some() {
             record.verdict = Verdict::Obscured;
             record.reason = Some("a neighbour's replacement uncovered it".to_owned());
         }
@@ -187,36 +220,49 @@ fn check_neighbours(
     Ok(())
 }
 
-fn described(replacer: &Replacer, face: &Face, subject: &Subject) -> FaceRecord {
-    let mut record = record_of(face, Verdict::Obscured);
+/// The record of an attempt, and the new face if there is one.
+fn described(replacer: &Replacer, subject: &Subject, attempt: Attempt) -> (FaceRecord, Option<Replaced>) {
+    let mut record = FaceRecord::of(&subject.face, Verdict::Obscured);
     record.p_male = subject.attributes.map(|a| a.p_male);
     record.age_years = subject.attributes.map(|a| a.age_years);
     record.chosen_group = Some(subject.group.to_string());
     record.grouped_by = Some(replacer.options.group_by.to_string());
     record.groups = subject.choice.iter().flat_map(|choice| &choice.distances).map(GroupRecord::from).collect();
-    record
+    record.tries = attempt.tries;
+    record.ita_deg = attempt.ita_deg;
+    record.unfitting_tones = attempt.unfitting;
+    let (most, least) = extremes(&attempt.ranked, MOST_SHOWN, LEAST_SHOWN);
+    let shown = most.into_iter().chain(least);
+    record.ranking = shown.map(|c| RankedRecord { candidate: c.id.clone(), cosine: c.cosine }).collect();
+    let replaced = match attempt.outcome {
+        Ok(replaced) => replaced,
+        Err(Failure(reason)) => {
+            record.reason = Some(reason);
+            return (record, None);
+        }
+    };
+    let score = &replaced.score;
+    let names = || replacer.gates.iter().map(|gate| gate.embedder.card().name.clone());
+    record.verdict = Verdict::Replaced;
+    record.candidate = Some(replaced.candidate.id.clone());
+    record.similarity_before = Some(replaced.candidate.cosine);
+    record.similarity_after = score.similarities.first().copied();
+    record.similarities_after = names().zip(score.similarities.iter().copied()).collect();
+    let ranks = names().zip(&score.standings).filter_map(|(name, standing)| Some((name, (*standing)?.rank)));
+    record.ranks_after = ranks.collect();
+    record.landmarks_error = Some(score.landmarks_error);
+    record.tone_step = score.tone_step;
+    record.candidate_ita_deg = replaced.candidate_ita_deg;
+    record.chosen_by = Some(replaced.chosen_by.clone());
+    if !replaced.fits {
+        let apart = record.ita_deg.zip(record.candidate_ita_deg).map(|(a, b)| (a - b).abs());
+        let apart = apart.map_or_else(|| "unknown".to_owned(), |deg| format!("{deg:.0}° of ITA"));
+        record.reason =
+            Some(format!("nobody who hides this face has a fitting skin tone; the one taken is {apart} away"));
+    }
+    (record, Some(replaced))
 }
 
 fn obscured(face: &Face, reason: &str) -> FaceRecord {
-    FaceRecord { reason: Some(reason.to_owned()), ..record_of(face, Verdict::Obscured) }
-}
-
-fn record_of(face: &Face, verdict: Verdict) -> FaceRecord {
-    FaceRecord {
-        box_px: face.box_px,
-        score: face.score,
-        landmarks_px: face.landmarks_px,
-        p_male: None,
-        age_years: None,
-        groups: Vec::new(),
-        chosen_group: None,
-        grouped_by: None,
-        ranking: Vec::new(),
-        candidate: None,
-        similarity_before: None,
-        similarity_after: None,
-        tries: 0,
-        verdict,
-        reason: None,
-    }
+    FaceRecord { reason: Some(reason.to_owned()), ..FaceRecord::of(face, Verdict::Obscured) }
 }

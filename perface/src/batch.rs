@@ -13,11 +13,13 @@ use std::sync::{Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
-use crate::anonymize::{Anonymizer, Timings};
+use crate::anonymize::{Anonymizer, Survey, Timings};
 use crate::atomic::{self, Overwrite};
 use crate::error::{Error, Result};
 use crate::model::pack::sha256_hex;
+use crate::originals::{Gathering, MAX_ORIGINALS, Originals};
 use crate::photo::{self, Limits};
+use crate::pool::PixelHash;
 use crate::report::{PhotoRecord, Status, Verdict};
 use crate::tree::Input;
 
@@ -73,6 +75,15 @@ impl Default for BatchOptions {
     }
 }
 
+/// A step of a run.
+#[derive(Clone, Copy, Debug)]
+pub enum Event<'a> {
+    /// One more photo was read.
+    Surveyed,
+    /// One more photo is finished.
+    Finished(&'a PhotoRecord),
+}
+
 /// One line of the journal.
 #[derive(Serialize, Deserialize)]
 struct Entry {
@@ -106,7 +117,9 @@ pub fn journal_config(folder: &Path) -> Option<serde_json::Value> {
 
 /// Anonymise `inputs` into the folder `out`.
 ///
-/// `config` is what shapes the pictures, for the journal. `on_photo` is told of each finished photo, from any thread,
+/// All photos are read once before the first is changed, because results are compared with everyone of the run.
+///
+/// `config` is what shapes the pictures, for the journal. `on` is told of each step, from any thread,
 /// in no fixed order. Once `stop` is set, no further photo is begun. The records come in the order of `inputs`;
 /// those not begun are missing.
 ///
@@ -120,37 +133,33 @@ pub fn run(
     config: &serde_json::Value,
     options: &BatchOptions,
     stop: &AtomicBool,
-    on_photo: &(dyn Fn(&PhotoRecord) + Sync),
+    on: &(dyn Fn(Event) + Sync),
 ) -> Result<Vec<PhotoRecord>> {
     let folder = report_folder(out);
     let done = if options.resume { read_journal(&folder, config)? } else { HashMap::new() };
     let journal = Mutex::new(open_journal(&folder, config, options.resume && !done.is_empty())?);
-    let next = AtomicUsize::new(0);
+    let read = survey_all(anonymizer, inputs, options, stop, on);
     let slots: Vec<Mutex<Option<PhotoRecord>>> = inputs.iter().map(|_| Mutex::new(None)).collect();
     let failure: Mutex<Option<Error>> = Mutex::new(None);
-    let work = || {
-        while !stop.load(Ordering::Relaxed) && lock(&failure).is_none() {
-            let index = next.fetch_add(1, Ordering::Relaxed);
-            let (Some(input), Some(slot)) = (inputs.get(index), slots.get(index)) else { return };
-            let finished = match still_done(&done, input, out) {
-                Some(entry) => Ok(entry.record.clone()),
-                None => one(anonymizer, input, out, options).and_then(|entry| {
-                    append(&journal, &folder, &entry)?;
-                    Ok(entry.record)
-                }),
-            };
-            match finished {
-                Ok(record) => {
-                    on_photo(&record);
-                    *lock(slot) = Some(record);
-                }
-                Err(error) => *lock(&failure) = Some(error),
-            }
+    side_by_side(options.jobs, inputs.len(), |index| {
+        let (Some(input), Some(slot)) = (inputs.get(index), slots.get(index)) else { return };
+        if stop.load(Ordering::Relaxed) || lock(&failure).is_some() {
+            return;
         }
-    };
-    std::thread::scope(|scope| {
-        for _ in 0..options.jobs.max(1) {
-            scope.spawn(work);
+        let surveyed = read.surveys.get(index).and_then(|survey| lock(survey).take());
+        let finished = match still_done(&done, input, out) {
+            Some(entry) => Ok(entry.record.clone()),
+            None => one(anonymizer, input, out, options, surveyed, &read.originals).and_then(|entry| {
+                append(&journal, &folder, &entry)?;
+                Ok(entry.record)
+            }),
+        };
+        match finished {
+            Ok(record) => {
+                on(Event::Finished(&record));
+                *lock(slot) = Some(record);
+            }
+            Err(error) => *lock(&failure) = Some(error),
         }
     });
     match failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
@@ -159,12 +168,87 @@ pub fn run(
     }
 }
 
+/// Do `work` for each number below `count`, in order but side by side.
+fn side_by_side(jobs: usize, count: usize, work: impl Fn(usize) + Sync) {
+    let next = AtomicUsize::new(0);
+    let worker = || {
+        loop {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            if index >= count {
+                return;
+            }
+            work(index);
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..jobs.max(1) {
+            scope.spawn(worker);
+        }
+    });
+}
+
+/// What the first reading of all photos gave.
+struct Read {
+    /// For each input what is in it; `None` if it could not be read, or if so many faces are known already that the rest is
+    /// read again when it is needed.
+    surveys: Vec<Mutex<Option<(Survey, Timings)>>>,
+    /// Everyone.
+    originals: Originals,
+}
+
+/// Faces whose reading is kept from the first look at a photo to the second: about 30 MB.
+const MAX_KEPT_FACES: usize = MAX_ORIGINALS;
+
+/// Read all photos, so that everyone of the run is known before the first face is replaced.
+fn survey_all(
+    anonymizer: &Anonymizer,
+    inputs: &[Input],
+    options: &BatchOptions,
+    stop: &AtomicBool,
+    on: &(dyn Fn(Event) + Sync),
+) -> Read {
+    let surveys: Vec<Mutex<Option<_>>> = inputs.iter().map(|_| Mutex::new(None)).collect();
+    if !anonymizer.replaces() {
+        return Read { surveys, originals: Originals::default() };
+    }
+    let gathering = Mutex::new(Gathering::default());
+    let kept = AtomicUsize::new(0);
+    side_by_side(options.jobs, inputs.len(), |index| {
+        let (Some(input), Some(slot)) = (inputs.get(index), surveys.get(index)) else { return };
+        if stop.load(Ordering::Relaxed) {
+            return;
+        }
+        // What fails here fails again, and is told, when it is this photo's turn.
+        let surveyed = catch_unwind(AssertUnwindSafe(|| -> Result<_> {
+            let mut timings = Timings::default();
+            let photo = timings.time("read", || photo::read(&input.source, &options.limits))?;
+            Ok((anonymizer.survey(&photo, &mut timings)?, timings))
+        }));
+        if let Ok(Ok(surveyed)) = surveyed {
+            surveyed.0.add_to(&mut lock(&gathering));
+            if kept.fetch_add(surveyed.0.faces.len(), Ordering::Relaxed) < MAX_KEPT_FACES {
+                *lock(slot) = Some(surveyed);
+            }
+        }
+        on(Event::Surveyed);
+    });
+    let originals = gathering.into_inner().unwrap_or_else(PoisonError::into_inner).finish();
+    Read { surveys, originals }
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Read, anonymise and write one photo. A failure that concerns this photo alone is its record.
-fn one(anonymizer: &Anonymizer, input: &Input, out: &Path, options: &BatchOptions) -> Result<Entry> {
+fn one(
+    anonymizer: &Anonymizer,
+    input: &Input,
+    out: &Path,
+    options: &BatchOptions,
+    surveyed: Option<(Survey, Timings)>,
+    originals: &Originals,
+) -> Result<Entry> {
     let mut timings = Timings::default();
     let mut record = PhotoRecord {
         input: input.source.to_string_lossy().into_owned(),
@@ -183,7 +267,17 @@ fn one(anonymizer: &Anonymizer, input: &Input, out: &Path, options: &BatchOption
         record.size_px = Some([photo.pixels.width(), photo.pixels.height()]);
         record.notes.clone_from(&photo.notes);
         let nobody = BTreeSet::new();
-        let result = anonymizer.anonymize(photo, options.keep.get(&input.source).unwrap_or(&nobody))?;
+        let keep = options.keep.get(&input.source).unwrap_or(&nobody);
+        // A file that changed since it was read is read anew.
+        let same = |(survey, _): &(Survey, Timings)| survey.photo == PixelHash::of(&photo.pixels);
+        let (survey, read) = match surveyed.filter(same) {
+            Some(surveyed) => surveyed,
+            None => {
+                let mut read = Timings::default();
+                (anonymizer.survey(&photo, &mut read)?, read)
+            }
+        };
+        let result = anonymizer.anonymize_in_run(photo, &survey, originals, keep, read)?;
         for (stage, ms) in result.timings.into_map() {
             *record.timings_ms.entry(stage).or_default() += ms;
         }

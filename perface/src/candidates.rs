@@ -72,13 +72,26 @@ impl Reader {
     /// As [`Reader::embed_file`].
     pub fn mesh_file(&self, path: &Path) -> Result<(RgbImage, Mesh)> {
         let picture = photo::read(path, &Limits::default())?.pixels;
-        let face = self.face_of(path, &picture)?;
+        let face = self.portrait_of(path, &picture)?;
         let mesh = self.mesher.mesh(&picture, &face)?.ok_or_else(|| no_face(path))?;
         Ok((picture, mesh))
     }
 
     fn face_of(&self, path: &Path, picture: &RgbImage) -> Result<Face> {
         self.main_face(picture)?.ok_or_else(|| no_face(path))
+    }
+
+    /// As [`Reader::face_of`], with one look where that shows one face beyond doubt: portraits do.
+    fn portrait_of(&self, path: &Path, picture: &RgbImage) -> Result<Face> {
+        const BEYOND_DOUBT: f32 = 0.9;
+        const ONE_LOOK_PX: u32 = 640;
+        if picture.width().max(picture.height()) <= ONE_LOOK_PX
+            && let [face] = self.detector.detect_once(picture)?.as_slice()
+            && face.score >= BEYOND_DOUBT
+        {
+            return Ok(face.clone());
+        }
+        self.face_of(path, picture)
     }
 }
 

@@ -33,6 +33,9 @@ pub mod group;
 pub mod pool;
 pub mod rank;
 
+pub mod natural;
+pub mod originals;
+
 pub mod blend;
 pub mod swap;
 

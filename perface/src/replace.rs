@@ -1,14 +1,21 @@
-//! Replace one face: choose its group, try candidates, and keep the first result that hides it.
+//! Replace one face: choose its group, try candidates, and keep the result that hides best and looks right.
 //!
 //! Each result is looked at as a stranger would: the face is found anew in it, aligned anew and embedded anew by every
-//! recogniser. A result in which no face is found, or which a recogniser still takes for the
-//! original, is refused, and the next candidate is tried.
+//! recogniser. A result is refused in which no face is found, which a recogniser still takes for the original, or which
+//! leads to its own original first among all of the run. Of `rerank` tries the best is kept; the first that is
+//! clearly good ends the search. Large faces are tried at a smaller size; what is kept is made again at full size and
+//! must pass again.
+
+mod part;
+mod scene;
+pub mod score;
 
 use std::sync::Arc;
 
-use image::{RgbImage, imageops};
+use image::RgbImage;
 use serde::Serialize;
 
+use crate::align::AlignedFace;
 use crate::anonymize::Timings;
 use crate::attribute::{AttributeReader, Attributes};
 use crate::candidates::Candidates;
@@ -18,14 +25,18 @@ use crate::draw::Seed;
 use crate::embed::Embedder;
 use crate::embedding::Embedding;
 use crate::error::Result;
-use crate::geometry::{Point, Rect};
+use crate::geometry::Rect;
 use crate::group::{GroupBy, GroupChoice, GroupDistance, GroupSet, nearest_group};
 use crate::mesh::Mesher;
+use crate::natural::{ByTone, Natural};
+use crate::originals::{FaceKey, Lineup, Originals};
 use crate::pool::{Group, PixelHash};
 use crate::rank::{self, DrawKey, PickOptions, Uses};
-use crate::resample;
-use crate::swap::{Swap, Swapper, Target};
-use crate::turn::Turn;
+use crate::swap::tone::{edge_step, skin_tone};
+use crate::swap::{Material, Swap, Swapper};
+use part::Part;
+use scene::Scene;
+use score::{Score, landmarks_error};
 
 /// How faces are replaced.
 #[derive(Clone, Debug)]
@@ -40,17 +51,22 @@ pub struct ReplaceOptions {
     pub group_by: GroupBy,
     /// Which candidates are tried first.
     pub pick: PickOptions,
-    /// Candidates tried before a face is covered instead.
+    /// Candidates tried before a face is covered instead; at least [`ReplaceOptions::rerank`].
     pub tries: usize,
-    /// Among how many tries the result least like the original is kept; 1 takes the first that is hidden.
+    /// Among how many tries the best result is kept; 1 takes the first that is hidden.
     pub rerank: usize,
+    /// How much naturalness is asked.
+    pub natural: Natural,
 }
 
 /// The default of [`ReplaceOptions::tries`].
-pub const DEFAULT_TRIES: usize = 8;
+pub const DEFAULT_TRIES: usize = 16;
 
 /// The default of [`ReplaceOptions::rerank`].
-pub const DEFAULT_RERANK: usize = 1;
+pub const DEFAULT_RERANK: usize = 12;
+
+/// Results embedded at once.
+const BATCH: usize = 2;
 
 /// A recogniser that a result must get past.
 #[derive(Clone)]
@@ -86,11 +102,30 @@ pub struct Subject {
     /// Apparent gender and age.
     pub attributes: Option<Attributes>,
     /// One embedding for each gate, in their order.
-    embeddings: Vec<Embedding>,
+    pub embeddings: Vec<Embedding>,
     /// How far the groups are, if similarity was asked.
     pub choice: Option<GroupChoice>,
     /// The group candidates come from.
     pub group: Group,
+}
+
+/// Where a face stands in its photo and its run.
+#[derive(Clone, Copy)]
+pub struct Place<'a> {
+    /// The photo, as it was.
+    pub photo: PixelHash,
+    /// The face's place in it, in the detector's order.
+    pub index: usize,
+    /// Who stands in for others in this photo already.
+    pub uses: &'a Uses,
+    /// Everyone of the run.
+    pub originals: &'a Originals,
+}
+
+impl Place<'_> {
+    fn key(&self) -> FaceKey {
+        (self.photo, self.index)
+    }
 }
 
 /// A face that was replaced.
@@ -99,10 +134,14 @@ pub struct Replaced {
     pub swap: Swap,
     /// Who stands in.
     pub candidate: rank::Candidate,
-    /// The highest cosine of original and result over the gates, less the gate's threshold; negative.
-    pub margin: f32,
-    /// Cosine of original and result by the first gate.
-    pub similarity_after: f32,
+    /// What was measured of the result, at full size.
+    pub score: Score,
+    /// Skin tone of the candidate, in degrees of ITA.
+    pub candidate_ita_deg: Option<f32>,
+    /// Whether the candidate's skin tone fits.
+    pub fits: bool,
+    /// How it was chosen, in words.
+    pub chosen_by: String,
 }
 
 /// What came of trying to replace a face.
@@ -113,11 +152,42 @@ pub struct Attempt {
     pub tries: usize,
     /// The chosen group, least similar first.
     pub ranked: Vec<rank::Candidate>,
+    /// Skin tone of the face in its photo, in degrees of ITA.
+    pub ita_deg: Option<f32>,
+    /// How many of the group were set aside because their skin tone does not fit.
+    pub unfitting: usize,
+}
+
+impl Attempt {
+    fn failed(reason: &str) -> Self {
+        let outcome = Err(Failure(reason.to_owned()));
+        Self { outcome, tries: 0, ranked: Vec::new(), ita_deg: None, unfitting: 0 }
+    }
 }
 
 /// Why a face was not replaced.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Failure(pub String);
+
+/// A result that may be kept.
+struct Trial {
+    swap: Swap,
+    candidate: rank::Candidate,
+    material: Arc<Material>,
+    score: Score,
+}
+
+/// A result with a face in it.
+struct Seen {
+    swap: Swap,
+    candidate: rank::Candidate,
+    material: Arc<Material>,
+    /// The part of the photo it is in, and where it was found there.
+    after: Part,
+    found: Face,
+    landmarks_error: f32,
+    tone_step: Option<f32>,
+}
 
 impl Replacer {
     /// Read a face of `photo`: embeddings, gender and age, group. `Err` in the result says why it cannot be replaced.
@@ -158,89 +228,261 @@ impl Replacer {
     ///
     /// # Errors
     /// If a network fails.
-    pub fn replace(
-        &self,
-        photo: &RgbImage,
-        subject: &Subject,
-        photo_hash: PixelHash,
-        index: usize,
-        uses: &Uses,
-        timings: &mut Timings,
-    ) -> Result<Attempt> {
-        let failed = |reason: &str| Attempt { outcome: Err(Failure(reason.to_owned())), tries: 0, ranked: Vec::new() };
+    pub fn replace(&self, photo: &RgbImage, subject: &Subject, place: Place, timings: &mut Timings) -> Result<Attempt> {
+        let options = &self.options;
         let Some(mesh) = timings.time("mesh", || self.mesher.mesh(photo, &subject.face))? else {
-            return Ok(failed("no face mesh could be laid"));
+            return Ok(Attempt::failed("no face mesh could be laid"));
         };
-        let Some(query) = subject.embeddings.first() else { return Ok(failed("no recogniser is loaded")) };
+        let Some(query) = subject.embeddings.first() else {
+            return Ok(Attempt::failed("no recogniser is loaded"));
+        };
         let (members, gallery) = (self.candidates.pool().members(), self.candidates.gallery());
         let ranked = rank::rank(query, members, gallery.embeddings(), subject.group);
-        let key = DrawKey { seed: self.options.seed, photo: photo_hash, face: index };
-        let order = rank::order(&ranked, self.options.pick, key, uses);
-        if order.is_empty() {
-            return Ok(failed(&format!("the pool has no {} faces", subject.group)));
+        if ranked.is_empty() {
+            return Ok(Attempt::failed(&format!("the pool has no {} faces", subject.group)));
         }
-        let target = Target { photo, mesh: &mesh, face: &subject.face };
-        let mut best: Option<Replaced> = None;
-        let mut last = "no candidate could be used".to_owned();
-        let mut tries = 0;
-        for candidate in order.into_iter().take(self.options.tries) {
-            if best.is_some() && tries >= self.options.rerank {
-                break;
-            }
-            tries += 1;
+        let ita_deg = timings.time("tone", || skin_tone(photo, &mesh)).map(|tone| tone.ita_deg);
+        let tone_of = |candidate: &rank::Candidate| Some(self.candidates.material(candidate.index)?.tone?.ita_deg);
+        let by_tone = timings.time("candidate", || ByTone::of(&ranked, ita_deg, options.natural, tone_of));
+        let unfitting = by_tone.others.len();
+        let key = DrawKey { seed: options.seed, photo: place.photo, face: place.index };
+        let mut order = rank::order(&by_tone.fitting, options.pick, key, place.uses);
+        let fitting = order.len();
+        let nobody = Failure("nobody of this group has a near skin tone".to_owned());
+        let mut attempt = Attempt { outcome: Err(nobody), tries: 0, ranked, ita_deg, unfitting };
+        if options.natural != Natural::Strict {
+            order.extend(by_tone.others);
+        } else if fitting == 0 {
+            return Ok(attempt);
+        }
+        let lineup = self.lineup(subject, place);
+        let small = timings.time("shrink", || Scene::small(photo, &mesh, &subject.face));
+        let whole = Scene::whole(photo, &mesh, &subject.face);
+        let scene = small.as_ref().unwrap_or(&whole);
+        let mut tried = Tried::default();
+        self.try_all(scene, subject, &lineup, order, fitting, &mut tried, timings)?;
+        attempt.tries = tried.count;
+        // Least cost first; of equals the one tried first, whose order is drawn.
+        tried.good.sort_by(|a, b| a.score.cost(options.natural).total_cmp(&b.score.cost(options.natural)));
+        let passed = tried.good.len();
+        for trial in tried.good {
+            let trial = match small.is_some() {
+                false => trial,
+                true => match self.again(&whole, subject, &lineup, trial, timings)? {
+                    Ok(trial) => trial,
+                    Err(reason) => {
+                        tried.failure = reason;
+                        continue;
+                    }
+                },
+            };
+            let chosen_by = match tried.ended_early {
+                true => format!("clearly good, number {} of at most {}", tried.count, options.rerank.max(1)),
+                false => format!("best of {passed} that passed, {} tried", tried.count),
+            };
+            attempt.outcome = Ok(Replaced {
+                fits: by_tone.fitting.iter().any(|c| c.index == trial.candidate.index),
+                candidate_ita_deg: trial.material.tone.map(|tone| tone.ita_deg),
+                swap: trial.swap,
+                candidate: trial.candidate,
+                score: trial.score,
+                chosen_by,
+            });
+            return Ok(attempt);
+        }
+        attempt.outcome = Err(Failure(tried.failure));
+        Ok(attempt)
+    }
+
+    fn lineup<'a>(&self, subject: &Subject, place: Place<'a>) -> Lineup<'a> {
+        let thresholds: Vec<f32> = self.gates.iter().map(|gate| gate.same_person_cosine).collect();
+        place.originals.lineup(place.key(), &subject.embeddings, &thresholds)
+    }
+
+    /// Try `order` on `scene`: the first `fitting` are wanted, the rest only if none of those will do.
+    #[expect(clippy::too_many_arguments, reason = "the parts of one search")]
+    fn try_all(
+        &self,
+        scene: &Scene,
+        subject: &Subject,
+        lineup: &Lineup,
+        order: Vec<rank::Candidate>,
+        fitting: usize,
+        tried: &mut Tried,
+        timings: &mut Timings,
+    ) -> Result<()> {
+        let options = &self.options;
+        let tries = options.tries.max(options.rerank).max(1);
+        let mut batch = Vec::with_capacity(BATCH);
+        let mut order = order.into_iter().take(tries).peekable();
+        while let Some(candidate) = order.next() {
+            tried.count += 1;
             let Some(material) = timings.time("candidate", || self.candidates.material(candidate.index)) else {
                 continue;
             };
-            let swap = match timings.time("swap", || self.swapper.swap(&target, &material)) {
-                Ok(swap) => swap,
+            match timings.time("swap", || self.swapper.swap(&scene.target(), &material)) {
+                Ok(swap) => match self.look_again(scene, swap, candidate, material, timings)? {
+                    Some(seen) => batch.push(seen),
+                    None => tried.failure = NO_FACE.to_owned(),
+                },
                 Err(refusal) => {
-                    last = refusal.to_string();
+                    tried.failure = refusal.to_string();
                     if refusal.is_about_target() {
                         break;
                     }
-                    continue;
                 }
-            };
-            let Some((margin, similarity_after)) = self.check(photo, &swap, subject, timings)? else {
-                last = "no face was found in the result".to_owned();
-                continue;
-            };
-            if margin >= 0.0 {
-                last = "every result was still taken for the same person".to_owned();
+            }
+            let enough = tried.count >= options.rerank || tried.count >= fitting;
+            if batch.len() < BATCH && order.peek().is_some() && !enough {
                 continue;
             }
-            if best.as_ref().is_none_or(|b| margin < b.margin) {
-                best = Some(Replaced { swap, candidate, margin, similarity_after });
+            for trial in self.score(std::mem::take(&mut batch), subject, lineup, timings)? {
+                match trial.score.unfit(options.natural) {
+                    Some(unfit) => tried.failure = unfit.to_string(),
+                    None => {
+                        tried.ended_early |= trial.score.is_clearly_good(options.natural);
+                        tried.good.push(trial);
+                    }
+                }
+            }
+            if tried.ended_early || (enough && !tried.good.is_empty()) {
+                break;
             }
         }
-        Ok(Attempt { outcome: best.ok_or(Failure(last)), tries, ranked })
+        for trial in self.score(batch, subject, lineup, timings)? {
+            match trial.score.unfit(options.natural) {
+                Some(unfit) => tried.failure = unfit.to_string(),
+                None => tried.good.push(trial),
+            }
+        }
+        Ok(())
     }
 
-    /// How far the result is from the original, as [`Replaced::margin`] and [`Replaced::similarity_after`]; `None` if no
-    /// face is found where it was.
-    fn check(
+    /// The result as a stranger finds it; `None` if no face is where it was.
+    fn look_again(
         &self,
-        photo: &RgbImage,
-        swap: &Swap,
-        subject: &Subject,
+        scene: &Scene,
+        swap: Swap,
+        candidate: rank::Candidate,
+        material: Arc<Material>,
         timings: &mut Timings,
-    ) -> Result<Option<(f32, f32)>> {
-        let mut part = Part::around(photo, subject.face.box_px);
-        part.paste(swap);
-        self.likeness(&part, subject, timings)
+    ) -> Result<Option<Seen>> {
+        let after = scene.part().pasted(&swap);
+        let Some(found) = timings.time("find again", || after.find_again(&self.detector, scene.face()))? else {
+            return Ok(None);
+        };
+        let tone_step = timings.time("tone", || edge_step(&scene.part().pixels, &after.pixels, &scene.mesh_in_part()));
+        let landmarks_error = landmarks_error(&scene.part().face(scene.face()), &found);
+        Ok(Some(Seen { swap, candidate, material, after, found, landmarks_error, tone_step }))
     }
 
-    /// As [`Replaced::margin`], for a face as it stands in the finished photo; `None` if no face is found there.
+    /// Embeds results anew by every gate.
+    fn score(&self, seen: Vec<Seen>, subject: &Subject, lineup: &Lineup, timings: &mut Timings) -> Result<Vec<Trial>> {
+        if seen.is_empty() {
+            return Ok(Vec::new());
+        }
+        // A result that one gate refuses is not shown to the next.
+        let mut results: Vec<Vec<Embedding>> = seen.iter().map(|_| Vec::with_capacity(self.gates.len())).collect();
+        let mut standing: Vec<usize> = (0..seen.len()).collect();
+        for gate in &self.gates {
+            let align = |n: &usize| {
+                let seen = seen.get(*n)?;
+                Some((*n, gate.embedder.align(&seen.after.pixels, &seen.found)?))
+            };
+            let (aligned_of, aligned): (Vec<usize>, Vec<AlignedFace>) = standing.iter().filter_map(align).unzip();
+            let embeddings = timings.time("embed result", || gate.embedder.embed(&aligned))?;
+            standing = aligned_of;
+            for (&n, embedding) in standing.iter().zip(embeddings) {
+                if let Some(results) = results.get_mut(n) {
+                    results.push(embedding);
+                }
+            }
+            standing.retain(|&n| results.get(n).is_some_and(|so_far| self.refused(so_far, subject, lineup).is_none()));
+        }
+        let trial = |(seen, results): (Seen, Vec<Embedding>)| {
+            let results: Vec<&Embedding> = results.iter().collect();
+            let score = self.scored(&results, subject, lineup, seen.landmarks_error, seen.tone_step);
+            Trial { swap: seen.swap, candidate: seen.candidate, material: seen.material, score }
+        };
+        Ok(seen.into_iter().zip(results).map(trial).collect())
+    }
+
+    /// Whether one of the gates that answered so far refuses.
+    fn refused(&self, results: &[Embedding], subject: &Subject, lineup: &Lineup) -> Option<score::Unfit> {
+        let pairs = || results.iter().zip(&subject.embeddings).map(|(a, b)| a.cosine(b));
+        let known = pairs().zip(&self.gates).any(|(cosine, gate)| cosine >= gate.same_person_cosine);
+        let mut standings = results.iter().zip(pairs()).enumerate();
+        if known {
+            return Some(score::Unfit::SamePerson);
+        }
+        let first =
+            standings.any(|(gate, (result, own))| lineup.standing(gate, result, own).is_some_and(|s| s.lead >= 0.0));
+        first.then_some(score::Unfit::FoundFirst)
+    }
+
+    fn scored(
+        &self,
+        results: &[&Embedding],
+        subject: &Subject,
+        lineup: &Lineup,
+        landmarks_error: f32,
+        tone_step: Option<f32>,
+    ) -> Score {
+        let similarities: Vec<f32> = results.iter().zip(&subject.embeddings).map(|(a, b)| a.cosine(b)).collect();
+        let margins = similarities.iter().zip(&self.gates).map(|(cosine, gate)| cosine - gate.same_person_cosine);
+        let margin = margins.fold(f32::NEG_INFINITY, f32::max);
+        let standings = results.iter().zip(&similarities).enumerate();
+        let standings = standings.map(|(gate, (result, own))| lineup.standing(gate, result, *own)).collect();
+        let answered = results.len().min(subject.embeddings.len());
+        Score {
+            answered_by_all: answered == self.gates.len(),
+            similarities,
+            margin,
+            standings,
+            landmarks_error,
+            tone_step,
+        }
+    }
+
+    /// What passed at a smaller size, made and looked at again at full size.
+    fn again(
+        &self,
+        whole: &Scene,
+        subject: &Subject,
+        lineup: &Lineup,
+        trial: Trial,
+        timings: &mut Timings,
+    ) -> Result<Result<Trial, String>> {
+        let Trial { candidate, material, .. } = trial;
+        let swap = match timings.time("swap", || self.swapper.swap(&whole.target(), &material)) {
+            Ok(swap) => swap,
+            Err(refusal) => return Ok(Err(refusal.to_string())),
+        };
+        let Some(seen) = self.look_again(whole, swap, candidate, material, timings)? else {
+            return Ok(Err(NO_FACE.to_owned()));
+        };
+        let trials = self.score(vec![seen], subject, lineup, timings)?;
+        let Some(trial) = trials.into_iter().next() else { return Ok(Err(NO_FACE.to_owned())) };
+        Ok(match trial.score.unfit(self.options.natural) {
+            Some(unfit) => Err(unfit.to_string()),
+            None => Ok(trial),
+        })
+    }
+
+    /// Why a face as it stands in the finished photo does not hide `subject`, if so. A face that is not found there
+    /// is hidden.
     ///
     /// # Errors
     /// If a network fails.
-    pub fn check_finished(&self, photo: &RgbImage, subject: &Subject, timings: &mut Timings) -> Result<Option<f32>> {
+    pub fn check_finished(
+        &self,
+        photo: &RgbImage,
+        subject: &Subject,
+        place: Place,
+        timings: &mut Timings,
+    ) -> Result<Option<score::Unfit>> {
         let part = Part::around(photo, subject.face.box_px);
-        Ok(self.likeness(&part, subject, timings)?.map(|(margin, _)| margin))
-    }
-
-    fn likeness(&self, part: &Part, subject: &Subject, timings: &mut Timings) -> Result<Option<(f32, f32)>> {
-        let Some(found) = timings.time("find again", || self.find_again(part, &subject.face))? else {
+        let Some(found) = timings.time("find again", || part.find_again(&self.detector, &subject.face))? else {
             return Ok(None);
         };
         let embed = || {
@@ -248,91 +490,29 @@ impl Replacer {
             each.collect::<Result<Option<Vec<_>>>>()
         };
         let Some(results) = timings.time("embed result", embed)? else { return Ok(None) };
-        let cosines: Vec<f32> = results.iter().zip(&subject.embeddings).map(|(a, b)| a.cosine(b)).collect();
-        let margins = cosines.iter().zip(&self.gates).map(|(cosine, gate)| cosine - gate.same_person_cosine);
-        Ok(cosines.first().map(|&first| (margins.fold(f32::NEG_INFINITY, f32::max), first)))
-    }
-
-    /// The face in `part` that stands where `face` stood in the photo, in pixels of `part`.
-    fn find_again(&self, part: &Part, face: &Face) -> Result<Option<Face>> {
-        let [left_eye, right_eye, _, left_mouth, right_mouth] = face.landmarks_px;
-        let turn = Turn::bringing_down(
-            left_mouth.x + right_mouth.x - left_eye.x - right_eye.x,
-            left_mouth.y + right_mouth.y - left_eye.y - right_eye.y,
-        );
-        let upright = turn.apply(part.pixels.clone());
-        let (width, height) = upright.dimensions();
-        let scale = (FIND_AGAIN_PX / width.max(height) as f32).min(1.0);
-        let small = match scale < 1.0 {
-            false => upright,
-            true => {
-                let size = |length: u32| ((length as f32 * scale).round() as u32).max(1);
-                let whole = Rect::from_xywh(0.0, 0.0, width as f32, height as f32);
-                let Some(small) = resample::shrink(&upright, whole, size(width), size(height)) else { return Ok(None) };
-                small
-            }
-        };
-        let ratio = width as f32 / small.width() as f32;
-        let unscaled = |p: Point| Point::new((p.x + 0.5) * ratio - 0.5, (p.y + 0.5) * ratio - 0.5);
-        let back = |p: Point| turn.back(unscaled(p), width, height);
-        let expected = part.inside(face.box_px);
-        let faces = self.detector.detect_once(&small)?.into_iter().filter_map(|found| {
-            let b = found.box_px;
-            let corners = [Point::new(b.left, b.top), Point::new(b.right, b.bottom)].map(back);
-            Some(Face {
-                box_px: Rect::around(corners)?,
-                landmarks_px: found.landmarks_px.map(back),
-                score: found.score,
-            })
-        });
-        Ok(faces
-            .filter(|found| found.box_px.iou(&expected) > SAME_PLACE_IOU)
-            .max_by(|a, b| a.box_px.iou(&expected).total_cmp(&b.box_px.iou(&expected))))
+        let lineup = self.lineup(subject, place);
+        Ok(self.scored(&results.iter().collect::<Vec<_>>(), subject, &lineup, 0.0, None).unfit(Natural::Off))
     }
 }
 
-/// Longest side of the picture a result is looked for in, in pixels.
-const FIND_AGAIN_PX: f32 = 320.0;
+/// A result in which the detector finds no face is no face to people either.
+const NO_FACE: &str = "no face was found in the result";
 
-/// A face found again shares at least this much of its box with the original's.
-const SAME_PLACE_IOU: f32 = 0.3;
-
-/// How far the surroundings of a face reach beyond its box, in sizes of it.
-const SURROUNDINGS: f32 = 0.6;
-
-/// The part of a photo around a face.
-struct Part {
-    pixels: RgbImage,
-    /// Where it begins in the photo.
-    left: u32,
-    top: u32,
+/// What came of a search.
+struct Tried {
+    /// Candidates tried.
+    count: usize,
+    /// Results that may be kept, in the order they were tried.
+    good: Vec<Trial>,
+    /// Whether a clearly good one ended the search.
+    ended_early: bool,
+    /// Why the last one that may not be kept was refused.
+    failure: String,
 }
 
-impl Part {
-    fn around(photo: &RgbImage, rect: Rect) -> Self {
-        let around = rect.grown(SURROUNDINGS, SURROUNDINGS, SURROUNDINGS, SURROUNDINGS);
-        let around = around.clamped(photo.width(), photo.height());
-        let (left, top) = (around.left.floor() as u32, around.top.floor() as u32);
-        let (width, height) = (around.width().ceil() as u32, around.height().ceil() as u32);
-        let pixels = imageops::crop_imm(photo, left, top, width.max(1), height.max(1)).to_image();
-        Self { pixels, left, top }
-    }
-
-    /// A box of the photo in pixels of this part.
-    fn inside(&self, rect: Rect) -> Rect {
-        let (x, y) = (self.left as f32, self.top as f32);
-        Rect::from_ltrb(rect.left - x, rect.top - y, rect.right - x, rect.bottom - y)
-    }
-
-    /// Lay `swap` over what this part shows of the photo.
-    fn paste(&mut self, swap: &Swap) {
-        for (x, y, mask) in swap.mask.enumerate_pixels() {
-            let at_x = (swap.patch_origin.0 + x).checked_sub(self.left).filter(|&x| x < self.pixels.width());
-            let at_y = (swap.patch_origin.1 + y).checked_sub(self.top).filter(|&y| y < self.pixels.height());
-            if let (Some(at_x), Some(at_y), true) = (at_x, at_y, mask.0[0] > 0) {
-                self.pixels.put_pixel(at_x, at_y, *swap.patch.get_pixel(x, y));
-            }
-        }
+impl Default for Tried {
+    fn default() -> Self {
+        Self { count: 0, good: Vec::new(), ended_early: false, failure: "no candidate could be used".to_owned() }
     }
 }
 

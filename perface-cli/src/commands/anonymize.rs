@@ -9,9 +9,10 @@ use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
 use perface::anonymize::Anonymizer;
 use perface::atomic::{self, Overwrite};
-use perface::batch::{self, BatchOptions, OnFailure};
+use perface::batch::{self, BatchOptions, Event, OnFailure};
 use perface::detect::DetectorOptions;
 use perface::draw::Seed;
+use perface::natural::Natural;
 use perface::pool::Pool;
 use perface::rank::{DEFAULT_BOTTOM, Pick, PickOptions};
 use perface::replace::{DEFAULT_RERANK, DEFAULT_TRIES, ReplaceOptions, Replacer};
@@ -46,7 +47,8 @@ pub struct Anonymize {
     pub engine: EngineName,
     #[command(flatten)]
     pub group: GroupArgs,
-    /// Recognisers that must not know a result, beside --model.
+    /// Recognisers that must not know a result, beside --model [default: all that are installed and know their
+    /// threshold]; none for --model alone.
     #[arg(long, value_name = "MODELS", value_delimiter = ',')]
     pub gates: Vec<String>,
     /// Which candidate is tried first: one drawn among the least similar, or always the very least (the paper's rule).
@@ -58,9 +60,13 @@ pub struct Anonymize {
     /// Candidates tried before a face is covered instead.
     #[arg(long, default_value_t = DEFAULT_TRIES, value_name = "N")]
     pub tries: usize,
-    /// Among how many tries to keep the result least like the original; slower, and hides better.
+    /// Among how many tries to keep the best result; 1 takes the first that is hidden and is faster.
     #[arg(long, default_value_t = DEFAULT_RERANK, value_name = "N")]
     pub rerank: usize,
+    /// How natural: strict (near skin tones and no visible edge, or covered), normal (fitting skin tones first) or off
+    /// (least similar first, whatever it looks like).
+    #[arg(long, default_value_t = Natural::default(), value_name = "HOW")]
+    pub natural: Natural,
     /// Seed of all draws, for repeating a run; keep it secret [default: a new random one].
     #[arg(long)]
     pub seed: Option<Seed>,
@@ -164,16 +170,18 @@ impl Anonymize {
             keep: self.kept(&inputs.photos)?,
             ..Default::default()
         };
-        let bar = progress::bar(inputs.photos.len(), "photos", common.quiet);
+        // Each photo is read once and then worked on once.
+        let steps = if anonymizer.replaces() { 2 * inputs.photos.len() } else { inputs.photos.len() };
+        let bar = progress::bar(steps, "steps", common.quiet);
         let lines = bar.is_hidden() && !common.quiet;
-        let on_photo = |record: &PhotoRecord| {
+        let on = |event: Event| {
             bar.inc(1);
-            if lines {
+            if let (true, Event::Finished(record)) = (lines, event) {
                 eprintln!("{}", describe(record));
             }
         };
         let stop = AtomicBool::new(false);
-        let mut photos = batch::run(&anonymizer, &inputs.photos, &self.out, &config, &options, &stop, &on_photo)?;
+        let mut photos = batch::run(&anonymizer, &inputs.photos, &self.out, &config, &options, &stop, &on)?;
         bar.finish_and_clear();
         photos.extend(inputs.failed.iter().map(|error| unreadable(error.to_string())));
         let report = Report {
@@ -241,8 +249,9 @@ impl Anonymize {
         if self.engine == EngineName::None {
             return Ok(Setup { anonymizer: Anonymizer::covering(detector), config, models, pool: None });
         }
-        let names: BTreeSet<&str> =
-            self.gates.iter().map(String::as_str).filter(|name| *name != self.group.model).collect();
+        let gates = if self.gates.is_empty() { session.installed_gates()? } else { self.gates.clone() };
+        let besides = |name: &&str| *name != self.group.model && *name != "none";
+        let names: BTreeSet<&str> = gates.iter().map(String::as_str).filter(besides).collect();
         let gates = std::iter::once(self.group.model.as_str())
             .chain(names)
             .map(|name| session.gate(name))
@@ -267,6 +276,7 @@ impl Anonymize {
             pick: PickOptions { pick, ..Default::default() },
             tries: self.tries,
             rerank: self.rerank,
+            natural: self.natural,
         };
         let shaping = json!({
             "engine": "warp",
@@ -283,6 +293,7 @@ impl Anonymize {
             "pick": pick,
             "tries": self.tries,
             "rerank": self.rerank,
+            "natural": self.natural,
             "runtime": session.runtime.name(),
             "seed": seed.reveal(),
         });

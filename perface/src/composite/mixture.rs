@@ -17,23 +17,26 @@ pub struct Mixture {
     pub push: Vec<f32>,
     /// Whose fine structure is seen.
     pub lead: usize,
+    /// The skin's colour.
+    pub tone: Lab,
     /// How many of the people are donors; the rest help.
     group: usize,
 }
 
 impl Mixture {
-    /// Draws weights for people whose skin has these colours; the first `group` of them are the donors.
-    pub fn draw(tones: &[Lab], group: usize, options: &Options, rng: &mut ChaCha8Rng) -> Self {
-        let centre = rng.random_range(0..group);
+    /// Draws weights for people whose skin has these colours; the first `group` of them are the donors, and the face
+    /// gets the skin colour of donor `centre`.
+    pub fn draw(tones: &[Lab], group: usize, centre: usize, options: &Options, rng: &mut ChaCha8Rng) -> Self {
+        let width = tone_width(tones, group, centre, options.tone_width);
         let texture = tones.iter().enumerate().map(|(i, tone)| {
-            let square: f32 = tone.iter().zip(tones[centre]).map(|(a, b)| (a - b) * (a - b)).sum();
-            let near = (-0.5 * square / (options.tone_width * options.tone_width)).exp();
-            if i < group { near * rng.random_range(0.3..1.0f32) } else { 0.0 }
+            let near = nearness(tone, &tones[centre], width);
+            // Squared, so that a few have most of the say: an average of everybody is like everybody.
+            if i < group { near * rng.random_range(0.1..1.0f32).powi(2) } else { 0.0 }
         });
         let texture = summing_to_one(texture.collect());
         let shape = signed(tones.len(), group, options.shape_spread, options.max_share, rng);
         let push = signed(tones.len(), group, options.texture_spread, options.max_share, rng);
-        let mut mixture = Self { shape, texture, push, lead: centre, group };
+        let mut mixture = Self { shape, texture, push, lead: centre, tone: tones[centre], group };
         mixture.choose_lead();
         mixture
     }
@@ -50,7 +53,7 @@ impl Mixture {
 
     /// Takes some of `person` out again.
     pub fn lead_away(&mut self, person: usize, options: &Options) {
-        const STEP: f32 = 0.25;
+        const STEP: f32 = 0.35;
         self.shape[person] -= STEP;
         self.push[person] -= STEP;
         self.texture[person] *= 0.4;
@@ -65,6 +68,49 @@ impl Mixture {
         let part = |weights: &[f32], least: f32| weights.get(i).is_some_and(|w| w.abs() > least);
         part(&self.shape, 0.0) || part(&self.texture, 1e-3) || part(&self.push, 1e-3) || self.lead == i
     }
+}
+
+/// How much skin of colour `tone` has to say where `wanted` is wanted, in `[0, 1]`.
+fn nearness(tone: &Lab, wanted: &Lab, width: f32) -> f32 {
+    let square: f32 = tone.iter().zip(wanted).map(|(a, b)| (a - b) * (a - b)).sum();
+    (-0.5 * square / (width * width)).exp()
+}
+
+/// `width`, or as much wider as is needed that no few donors of a rare tone make the texture alone.
+fn tone_width(tones: &[Lab], group: usize, centre: usize, width: f32) -> f32 {
+    const LEAST_DONORS: f32 = 4.0;
+    const STEP: f32 = 1.25;
+    const STEPS: usize = 12;
+    let mut width = width;
+    for _ in 0..STEPS {
+        let near = tones[..group].iter().map(|tone| nearness(tone, &tones[centre], width));
+        let (sum, squares) = near.fold((0.0f32, 0.0f32), |(sum, squares), w| (sum + w, squares + w * w));
+        // As many donors as have an equal say would give this.
+        if sum * sum >= LEAST_DONORS * squares {
+            break;
+        }
+        width *= STEP;
+    }
+    width
+}
+
+/// Donors whose skin colours the faces get, one for each of `count`: half way between how often tones occur among the
+/// donors and an even spread from the darkest to the lightest.
+pub fn tone_slots(tones: &[Lab], count: usize) -> Vec<usize> {
+    let ita = |tone: &Lab| (tone[0] - 50.0).atan2(tone[2].max(1e-3)).to_degrees();
+    let mut sorted: Vec<(f32, usize)> = tones.iter().enumerate().map(|(i, tone)| (ita(tone), i)).collect();
+    sorted.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let (Some(first), Some(last)) = (sorted.first(), sorted.last()) else { return Vec::new() };
+    let wanted = |slot: usize| {
+        let share = (slot as f32 + 0.5) / count as f32;
+        let usual = sorted[((share * sorted.len() as f32) as usize).min(sorted.len() - 1)].0;
+        0.5 * usual + 0.5 * (first.0 + share * (last.0 - first.0))
+    };
+    let nearest = |wanted: f32| {
+        let away = |ita: f32| (ita - wanted).abs();
+        sorted.iter().min_by(|a, b| away(a.0).total_cmp(&away(b.0))).map(|(_, i)| *i)
+    };
+    (0..count).filter_map(|slot| nearest(wanted(slot))).collect()
 }
 
 fn summing_to_one(mut weights: Vec<f32>) -> Vec<f32> {
@@ -114,15 +160,35 @@ mod tests {
         let tones: Vec<Lab> = (0..14).map(|i| [if i < 10 { 70.0 } else { 35.0 }, 14.0, 18.0]).collect();
         let mut rng = ChaCha8Rng::seed_from_u64(7);
         for _ in 0..50 {
-            let mixture = Mixture::draw(&tones, 12, &Options::default(), &mut rng);
+            let mixture = Mixture::draw(&tones, 12, 3, &Options::default(), &mut rng);
             assert!(mixture.shape[..12].iter().sum::<f32>().abs() < 1e-4);
             assert_eq!(mixture.texture[12..], [0.0, 0.0]);
             let length = mixture.shape.iter().map(|w| w * w).sum::<f32>().sqrt();
             assert!((length - Options::default().shape_spread).abs() < 1e-4);
-            assert!(mixture.shape.iter().all(|w| w.abs() <= 0.5));
+            assert!(mixture.shape.iter().all(|w| w.abs() <= 1.25 * Options::default().max_share));
             assert!((mixture.texture.iter().sum::<f32>() - 1.0).abs() < 1e-4);
             let dark: f32 = mixture.texture[10..].iter().sum();
             assert!(!(0.02..0.98).contains(&dark), "light and dark skin averaged: {dark}");
         }
+    }
+
+    #[test]
+    fn a_rare_tone_borrows_texture_and_keeps_its_colour() {
+        let tones: Vec<Lab> = (0..12).map(|i| [if i < 10 { 70.0 } else { 35.0 }, 14.0, 18.0]).collect();
+        let mut rng = ChaCha8Rng::seed_from_u64(7);
+        let mixture = Mixture::draw(&tones, 12, 11, &Options::default(), &mut rng);
+        assert_eq!(mixture.tone, tones[11]);
+        let light: f32 = mixture.texture[..10].iter().sum();
+        assert!(light > 0.2, "two people alone: {light}");
+    }
+
+    #[test]
+    fn slots_reach_from_the_darkest_to_the_lightest() {
+        let tones: Vec<Lab> = [30.0, 68.0, 70.0, 71.0, 72.0, 73.0, 74.0, 80.0].map(|l| [l, 14.0, 18.0]).to_vec();
+        let slots = tone_slots(&tones, 6);
+        assert_eq!(slots.len(), 6);
+        assert_eq!((slots[0], slots[5]), (0, 7));
+        assert!(slots.iter().filter(|i| (1..7).contains(*i)).count() >= 3, "{slots:?}");
+        assert!(tone_slots(&[], 6).is_empty());
     }
 }

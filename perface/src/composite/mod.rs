@@ -1,8 +1,9 @@
 //! Portraits of people who do not exist, made from portraits of people who agreed.
 //!
 //! The meshes of a group of donors are brought into one frontal frame. A new face is a point in the space they span: the
-//! mean shape plus a random, signed mixture of everyone's difference from it, so that it lies as far from the mean as
-//! people do but near to none of them; the texture is an average of donors of one skin tone, weighted at random, pushed
+//! mean shape plus a random, signed mixture of everyone's difference from it, which is a draw along the principal
+//! components of the group. It lies farther from the mean than people do, because averages are near to everybody, and near to
+//! none of them; the texture is an average of donors of one skin tone, weighted at random, pushed
 //! away from the group's mean likewise and given some of the fine structure of one donor. The same mixture of the
 //! smiling pictures gives the smiling twin.
 //!
@@ -23,7 +24,7 @@ use crate::mesh::Mesh;
 use crate::swap::tone::{SkinTone, skin_tone};
 use crate::swap::warp::pose::{Point3, Pose};
 use frame::Frame;
-use mixture::Mixture;
+use mixture::{Mixture, tone_slots};
 use shape::ShapeSpace;
 use texture::Sheet;
 
@@ -79,12 +80,12 @@ impl Default for Options {
         Self {
             count: 12,
             max_proposals: 60,
-            max_corrections: 8,
+            max_corrections: 12,
             seed: 1,
             size_px: 384,
-            shape_spread: 0.9,
-            texture_spread: 0.45,
-            max_share: 0.4,
+            shape_spread: 1.2,
+            texture_spread: 0.7,
+            max_share: 0.45,
             tone_width: 9.0,
             detail: 0.7,
         }
@@ -133,12 +134,17 @@ pub fn synthesize(
     let smiling = Side::new(&people, donors.len(), &frame, |donor| donor.smiling.as_ref())?;
     let tones: Vec<_> = neutral.sheets.iter().map(Sheet::tone).collect();
     let mut rng = ChaCha8Rng::seed_from_u64(options.seed);
-    let mut taken = Vec::new();
+    let mut taken: Vec<(usize, Composite)> = Vec::new();
+    let mut turn = 0;
+    let slots = tone_slots(&tones[..donors.len()], options.count);
+    let mut filled = vec![false; slots.len()];
     for _ in 0..options.max_proposals {
-        if taken.len() >= options.count {
-            break;
-        }
-        let mut mixture = Mixture::draw(&tones, donors.len(), options, &mut rng);
+        // The open slots take turns, so that a tone that is hard to get does not use up all proposals.
+        let open: Vec<usize> = (0..slots.len()).filter(|&slot| !filled[slot]).collect();
+        let next = open.iter().copied().find(|&slot| slot >= turn).or(open.first().copied());
+        let Some(slot) = next else { break };
+        turn = slot + 1;
+        let mut mixture = Mixture::draw(&tones, donors.len(), slots[slot], options, &mut rng);
         for _ in 0..=options.max_corrections {
             let users: Vec<usize> = (0..people.len()).filter(|&i| mixture.uses(i)).collect();
             let (picture, mesh) = neutral.face(&mixture, &frame, options);
@@ -150,7 +156,10 @@ pub fn synthesize(
                 mesh,
             };
             match judge(&composite) {
-                Judgement::Take => taken.push(composite),
+                Judgement::Take => {
+                    filled[slot] = true;
+                    taken.push((slot, composite));
+                }
                 Judgement::TooNear(contributor) => {
                     let Some(&person) = users.get(contributor) else { break };
                     mixture.lead_away(person, options);
@@ -161,7 +170,9 @@ pub fn synthesize(
             break;
         }
     }
-    Ok(taken)
+    // From the darkest skin to the lightest, so that the order says nothing of when one was made.
+    taken.sort_by_key(|(slot, _)| *slot);
+    Ok(taken.into_iter().map(|(_, composite)| composite).collect())
 }
 
 /// Everyone with one expression.

@@ -19,6 +19,8 @@ use crate::swap::warp::topology::Part;
 const HIDDEN_WEIGHT: f32 = 0.02;
 /// Standard deviation that separates fine structure, in face widths.
 const DETAIL_SIGMA: f32 = 0.016;
+/// L\* is about the cube root of reflected light, less this.
+const BLACK: f32 = 16.0;
 /// Farthest the push may move L\*, a\* and b\* of a pixel.
 const MAX_PUSH: Lab = [16.0, 7.0, 7.0];
 
@@ -83,16 +85,22 @@ fn mixed_sheet(sheets: &[Sheet], mixture: &Mixture, raster: &Raster, detail: f32
         raster.pixels.iter().map(|at| at.map_or(0.0, |(_, texel)| smoothstep(from, to, texel.radius))).collect()
     };
     let (evened, inside) = (near(1.5, 1.2), near(1.15, 0.95));
-    let tone: Lab = std::array::from_fn(|k| sheets.iter().zip(&mixture.texture).map(|(s, w)| w * s.tone[k]).sum());
+    let radius: Vec<f32> = raster.pixels.iter().map(|at| at.map_or(f32::MAX, |(_, texel)| texel.radius)).collect();
+    let tone = mixture.tone;
     let (mut sum, mut total, mut pushed) = (vec![[0.0f32; 3]; pixels], vec![0.0f32; pixels], vec![[0.0f32; 3]; pixels]);
     for ((sheet, &weight), &push) in sheets.iter().zip(&mixture.texture).zip(&mixture.push) {
-        let shift: Lab = std::array::from_fn(|k| tone[k] - sheet.tone[k]);
+        let (own, brighter) = (sheet.tone, (tone[0] + BLACK) / (sheet.tone[0] + BLACK).max(1.0));
         for (p, pixel) in sheet.image.pixels.iter().enumerate() {
             let allowed = sheet.allowed.values()[p];
             let w = weight * allowed;
             total[p] += w;
+            // Outside the face only what is coloured like skin is skin.
+            let outside = smoothstep(0.95, 1.1, radius[p]);
+            let even = evened[p] * (1.0 - outside * (1.0 - smoothstep(0.3 * own[2], 0.7 * own[2], pixel[2])));
             for k in 0..3 {
-                let value = pixel[k] + evened[p] * shift[k];
+                // Lighter or darker skin reflects a share more or less of the same light.
+                let wanted = if k == 0 { (pixel[0] + BLACK) * brighter - BLACK } else { pixel[k] + tone[k] - own[k] };
+                let value = pixel[k] + even * (wanted - pixel[k]);
                 sum[p][k] += w * value;
                 pushed[p][k] += push * allowed * (value - tone[k]);
             }

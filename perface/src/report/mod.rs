@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::detect::Face;
 use crate::geometry::{Point, Rect};
 use crate::model::card::{ModelCard, Role};
 use crate::tree::Skipped;
@@ -161,14 +162,74 @@ pub struct FaceRecord {
     /// Cosine of the original with the result.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub similarity_after: Option<f32>,
+    /// The same by every recogniser that checked the result, by its name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub similarities_after: BTreeMap<String, f32>,
+    /// At which place the original is found when the result is looked for among all originals of the run, from 1, by each
+    /// recogniser; absent where too few other people are in the run to tell.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub ranks_after: BTreeMap<String, usize>,
+    /// Mean distance of the result's five landmarks from the original's, in eye distances.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub landmarks_error: Option<f32>,
+    /// Step of skin colour that the edge of the face gained (CIE 1976 ΔE).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tone_step: Option<f32>,
+    /// Skin tone of the face in its photo's light, as individual typology angle in degrees.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ita_deg: Option<f32>,
+    /// The same of the candidate in its own picture.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub candidate_ita_deg: Option<f32>,
+    /// How many of the group were set aside because their skin tone does not fit.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub unfitting_tones: usize,
     /// How many candidates were tried.
     #[serde(default)]
     pub tries: usize,
+    /// How the result was chosen among the tries, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chosen_by: Option<String>,
     /// What became of it.
     pub verdict: Verdict,
-    /// Why it was obscured or kept.
+    /// Why it was obscured or kept, or what a reader should know of its replacement.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+}
+
+impl FaceRecord {
+    /// What is known of a face as soon as it is found.
+    pub fn of(face: &Face, verdict: Verdict) -> Self {
+        Self {
+            box_px: face.box_px,
+            score: face.score,
+            landmarks_px: face.landmarks_px,
+            p_male: None,
+            age_years: None,
+            groups: Vec::new(),
+            chosen_group: None,
+            grouped_by: None,
+            ranking: Vec::new(),
+            candidate: None,
+            similarity_before: None,
+            similarity_after: None,
+            similarities_after: BTreeMap::new(),
+            ranks_after: BTreeMap::new(),
+            landmarks_error: None,
+            tone_step: None,
+            ita_deg: None,
+            candidate_ita_deg: None,
+            unfitting_tones: 0,
+            tries: 0,
+            chosen_by: None,
+            verdict,
+            reason: None,
+        }
+    }
+}
+
+fn is_zero(n: &usize) -> bool {
+    *n == 0
 }
 
 /// A candidate in a face's ranking.
@@ -279,8 +340,17 @@ impl Report {
 }
 
 /// Options that say what was done without helping anybody to undo it.
-const PUBLIC_CONFIG: [&str; 8] =
-    ["engine", "model", "similarity", "same_person_cosine", "min_score", "tries", "rerank", "group_distance"];
+const PUBLIC_CONFIG: [&str; 9] = [
+    "engine",
+    "model",
+    "similarity",
+    "same_person_cosine",
+    "min_score",
+    "tries",
+    "rerank",
+    "natural",
+    "group_distance",
+];
 
 /// Time spent in each stage over all `photos`, in milliseconds.
 pub fn total_timings(photos: &[PhotoRecord]) -> BTreeMap<String, f64> {

@@ -6,6 +6,7 @@ pub mod pictures;
 pub mod rank;
 mod similarity;
 mod splits;
+mod tradeoff;
 pub mod triplet;
 
 use std::path::Path;
@@ -44,6 +45,8 @@ enum Action {
     Similarity(similarity::Similarity),
     /// Training runs side by side, by test split.
     Splits(splits::Splits),
+    /// What naturalness costs: similarity of original and result against skin tones and edges, from reports of runs.
+    Tradeoff(tradeoff::Tradeoff),
 }
 
 impl Eval {
@@ -55,6 +58,7 @@ impl Eval {
             Action::Pairs(command) => command.run(common),
             Action::Similarity(command) => command.run(common),
             Action::Splits(command) => command.run(common),
+            Action::Tradeoff(command) => command.run(common.json),
         }
     }
 }

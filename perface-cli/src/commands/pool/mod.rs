@@ -3,6 +3,7 @@
 mod build;
 mod list;
 mod measure;
+mod spread;
 mod synthesize;
 
 use anyhow::Result;
@@ -32,6 +33,8 @@ enum Action {
     Synthesize(synthesize::Synthesize),
     /// Measure how often similarity finds the right group of this pool for labelled faces outside it.
     Measure(measure::Measure),
+    /// How much the faces of a pool differ.
+    Spread(spread::Spread),
 }
 
 impl Pool {
@@ -41,6 +44,7 @@ impl Pool {
             Action::List(command) => command.run(common),
             Action::Synthesize(command) => command.run(common),
             Action::Measure(command) => command.run(common),
+            Action::Spread(command) => command.run(common),
         }
     }
 }

@@ -64,6 +64,15 @@ pub struct Synthesize {
     /// Recognisers that must not take a composite for a contributor.
     #[arg(long, default_value = DEFAULT_MODEL, value_delimiter = ',')]
     models: Vec<String>,
+    /// Distance of a shape from its group's mean, where that of a person is about 1.
+    #[arg(long, default_value_t = composite::Options::default().shape_spread, value_name = "X")]
+    shape_spread: f32,
+    /// The same for texture.
+    #[arg(long, default_value_t = composite::Options::default().texture_spread, value_name = "X")]
+    texture_spread: f32,
+    /// No composite is more like another of its group than this cosine of the first recogniser, where its proposals allow it.
+    #[arg(long, default_value_t = 0.6, value_name = "COSINE")]
+    max_alike: f32,
     /// Licence of the composites.
     #[arg(long, default_value = "")]
     licence: String,
@@ -94,12 +103,19 @@ struct Tally {
     accepted: usize,
     /// In how many no face was found.
     no_face: usize,
+    /// How many were too much like one already kept.
+    too_alike: usize,
     /// Proposals each recogniser took for a contributor.
     rejected_by: BTreeMap<String, usize>,
     /// Highest cosine with any contributor photo among the accepted, for each recogniser.
     highest_accepted: BTreeMap<String, f32>,
     /// Mean over the accepted of the highest cosine with a contributor photo.
     mean_highest: BTreeMap<String, f32>,
+    /// Mean cosine of two accepted composites, for each recogniser: the lower, the more they differ.
+    mean_between: BTreeMap<String, f32>,
+    /// For each accepted composite the embeddings of its neutral picture by each recogniser.
+    #[serde(skip)]
+    kept: Vec<Vec<Embedding>>,
 }
 
 /// A donor and, for each recogniser, the embeddings of each of their photos.
@@ -133,7 +149,8 @@ impl Synthesize {
             tallies.insert(group.to_string(), tally);
         }
         manifest.write(&self.out.join(FILE_NAME))?;
-        let record = serde_json::json!({ "schema": 1, "seed": self.seed, "models": self.models, "groups": tallies });
+        let record = serde_json::json!({ "schema": 1, "seed": self.seed, "models": self.models,
+            "shape_spread": self.shape_spread, "texture_spread": self.texture_spread, "groups": tallies });
         atomic::write(&self.out.join(RECORD), &serde_json::to_vec_pretty(&record)?, Overwrite::Always)?;
         for (group, tally) in &tallies {
             eprintln!(
@@ -215,6 +232,8 @@ impl Synthesize {
             max_proposals: self.max_proposals,
             seed: self.seed.wrapping_add(place),
             size_px: self.size,
+            shape_spread: self.shape_spread,
+            texture_spread: self.texture_spread,
             ..Default::default()
         };
         let mut tally = Tally { donors: donors.len(), helpers: helpers.len(), ..Default::default() };
@@ -236,6 +255,13 @@ impl Synthesize {
         }
         for value in tally.mean_highest.values_mut() {
             *value /= tally.accepted.max(1) as f32;
+        }
+        for (place, gate) in gates.iter().enumerate() {
+            let of = |n: usize| tally.kept.get(n).and_then(|all| all.get(place));
+            let pairs = (0..tally.kept.len()).flat_map(|a| (0..a).map(move |b| (a, b)));
+            let cosines: Vec<f32> = pairs.filter_map(|(a, b)| Some(of(a)?.cosine(of(b)?))).collect();
+            let mean = cosines.iter().sum::<f32>() / cosines.len().max(1) as f32;
+            tally.mean_between.insert(gate.embedder.card().name.clone(), mean);
         }
         Ok((tally, composites))
     }
@@ -288,6 +314,15 @@ impl Synthesize {
         if let Some((_, contributor)) = nearest {
             return Ok(Judgement::TooNear(contributor));
         }
+        let Some(neutral) = seen.into_iter().next() else { return Ok(Judgement::Drop) };
+        let alike = |kept: &Vec<Embedding>| {
+            kept.first().zip(neutral.first()).is_some_and(|(a, b)| a.cosine(b) > self.max_alike)
+        };
+        if tally.kept.iter().any(alike) {
+            tally.too_alike += 1;
+            return Ok(Judgement::Drop);
+        }
+        tally.kept.push(neutral);
         for (gate, cosine) in gates.iter().zip(most) {
             let name = &gate.embedder.card().name;
             let highest = tally.highest_accepted.entry(name.clone()).or_insert(cosine);

@@ -230,6 +230,9 @@ impl<'a> Cards<'a> {
             if let Some(estimate) = estimate(face) {
                 page.raw("<p class=\"note\">").text(&estimate).raw("</p>\n");
             }
+            if let Some(checked) = checked(face) {
+                page.raw("<p class=\"note\">").text(&checked).raw("</p>\n");
+            }
             page.raw("<div class=\"details\">\n");
             if !face.groups.is_empty() {
                 page.raw("<div>");
@@ -297,6 +300,30 @@ impl<'a> Cards<'a> {
         let faces: Vec<String> = photo.faces.iter().enumerate().map(face).collect();
         faces.join("; ")
     }
+}
+
+/// What was measured of the result, and how it was chosen.
+fn checked(face: &FaceRecord) -> Option<String> {
+    let by = |(name, cosine): (&String, &f32)| {
+        let place = face.ranks_after.get(name).map(|rank| match rank {
+            1 => ", the original found first".to_owned(),
+            rank => format!(", the original found at place {rank}"),
+        });
+        format!("{name} {}{}", signed(f64::from(*cosine)), place.unwrap_or_default())
+    };
+    let mut words: Vec<String> = face.similarities_after.iter().map(by).collect();
+    words.extend(face.landmarks_error.map(|error| format!("landmarks moved by {error:.3} eye distances")));
+    words.extend(face.tone_step.map(|step| format!("step of skin colour at the edge {step:.1} ΔE")));
+    let tones = face.ita_deg.zip(face.candidate_ita_deg);
+    let degrees = |deg: f32| format!("{deg:.0}°").replace('-', "−");
+    words.extend(
+        tones.map(|(own, other)| {
+            format!("skin tone {} here, {} in the candidate's picture", degrees(own), degrees(other))
+        }),
+    );
+    let words = words.join("; ");
+    let chosen = face.chosen_by.as_deref().map(|how| format!("Chosen: {how}. "));
+    (!words.is_empty()).then(|| format!("{}Result: {words}.", chosen.unwrap_or_default()))
 }
 
 fn figure(page: &mut Markup, label: &str, value: Option<f64>) {

@@ -4,6 +4,7 @@ use std::path::Path;
 use image::{Rgb, RgbImage};
 
 use super::*;
+use crate::detect::Face;
 use crate::geometry::{Point, Rect};
 use crate::model::card::Role;
 use crate::report::{FaceRecord, GroupRecord, ModelRecord, RankedRecord, SCHEMA, SkippedRecord, total_timings};
@@ -21,10 +22,12 @@ fn face(verdict: Verdict) -> FaceRecord {
         n: 24,
     };
     let ranked = |n: usize| RankedRecord { candidate: format!("young-female-{n:03}"), cosine: 0.3 - 0.1 * n as f32 };
-    FaceRecord {
+    let found = Face {
         box_px: Rect::from_xywh(20.0, 10.0, 30.0, 40.0),
         score: 0.91,
         landmarks_px: [Point::new(30.0, 20.0); 5],
+    };
+    FaceRecord {
         p_male: Some(0.1),
         age_years: Some(31.0),
         groups: vec![
@@ -39,13 +42,21 @@ fn face(verdict: Verdict) -> FaceRecord {
         candidate: (verdict == Verdict::Replaced).then(|| "young-female-005".to_owned()),
         similarity_before: Some(-0.21),
         similarity_after: Some(0.12),
+        similarities_after: BTreeMap::from([("sface".to_owned(), 0.12), ("other".to_owned(), 0.2)]),
+        ranks_after: BTreeMap::from([("sface".to_owned(), 9)]),
+        landmarks_error: Some(0.04),
+        tone_step: Some(2.5),
+        ita_deg: Some(31.0),
+        candidate_ita_deg: Some(40.0),
+        unfitting_tones: 2,
+        chosen_by: Some("best of 3 that passed, 5 tried".to_owned()),
         tries: 1,
-        verdict,
         reason: match verdict {
             Verdict::Replaced => None,
             Verdict::Obscured => Some("no candidate hid it well enough".to_owned()),
             Verdict::Kept => Some("named to be kept".to_owned()),
         },
+        ..FaceRecord::of(&found, verdict)
     }
 }
 

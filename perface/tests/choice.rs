@@ -1,0 +1,140 @@
+//! Which of several results is kept, and which are refused: the whole line over fakes.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod fakes;
+
+use std::collections::BTreeSet;
+
+use fakes::{ALICE, KnowColour, Line, embedder, gate, picture};
+use image::{GrayImage, Luma, Rgb, RgbImage};
+use perface::anonymize::{Anonymizer, Timings};
+use perface::natural::Natural;
+use perface::originals::{Gathering, Originals};
+use perface::photo::{Format, Photo};
+use perface::report::{FaceRecord, Verdict};
+use perface::swap::{Material, Refusal, Swap, Swapper, Target};
+
+/// Who lies so many degrees from Alice, to whom the recogniser gives about [1, −1].
+fn at(degrees: f32) -> Rgb<u8> {
+    let angle = (degrees - 45.0).to_radians();
+    Rgb([(127.0 + 110.0 * angle.cos()).round() as u8, (127.0 + 110.0 * angle.sin()).round() as u8, 255])
+}
+
+/// Fills the face with the colour of the candidate's picture at its middle.
+struct Become;
+
+impl Swapper for Become {
+    fn swap(&self, target: &Target, candidate: &Material) -> Result<Swap, Refusal> {
+        let b = target.face.box_px;
+        let (width, height) = (b.width().ceil() as u32 + 2, b.height().ceil() as u32 + 2);
+        Ok(Swap {
+            patch: RgbImage::from_pixel(width, height, *candidate.neutral.picture().get_pixel(85, 80)),
+            patch_origin: (b.left as u32, b.top as u32),
+            mask: GrayImage::from_pixel(width, height, Luma([255])),
+        })
+    }
+}
+
+fn line(pool: Vec<(&'static str, Rgb<u8>)>, rerank: usize) -> Line {
+    let mut line = Line { pool, ..Line::new(Become) };
+    line.options.rerank = rerank;
+    line
+}
+
+/// The record of Alice's face in a run with `others`.
+fn alice_among(anonymizer: &Anonymizer, others: &[Rgb<u8>]) -> FaceRecord {
+    let photo = |who| Photo::new(picture(who), Format::Png);
+    let mut gathering = Gathering::default();
+    let mut timings = Timings::default();
+    let alice = anonymizer.survey(&photo(ALICE), &mut timings).unwrap();
+    alice.add_to(&mut gathering);
+    for &other in others {
+        anonymizer.survey(&photo(other), &mut timings).unwrap().add_to(&mut gathering);
+    }
+    let originals: Originals = gathering.finish();
+    let after = anonymizer.anonymize_in_run(photo(ALICE), &alice, &originals, &BTreeSet::new(), timings).unwrap();
+    after.faces.into_iter().next().unwrap()
+}
+
+/// Thirty strangers, from 100° to 260° away from Alice.
+fn strangers() -> Vec<Rgb<u8>> {
+    (0..30).map(|n| at(100.0 + 160.0 * n as f32 / 29.0)).collect()
+}
+
+#[test]
+fn one_try_takes_the_first_that_hides_and_more_tries_the_best() {
+    // Least similar first by the pool's own picture; the gate refuses what is nearer than 60°.
+    let pool = || vec![("near", at(62.0)), ("nearer", at(61.0))];
+    let first = alice_among(&line(pool(), 1).anonymizer(), &[]);
+    assert_eq!((first.candidate.as_deref(), first.tries), (Some("near"), 1));
+    let best = alice_among(&line(pool(), 2).anonymizer(), &[]);
+    assert_eq!((best.candidate.as_deref(), best.tries), (Some("near"), 2));
+    assert!(best.chosen_by.unwrap().contains("best of 2"));
+}
+
+#[test]
+fn a_clearly_good_result_ends_the_search() {
+    let pool = vec![("a", at(180.0)), ("b", at(170.0)), ("c", at(160.0)), ("d", at(150.0)), ("e", at(140.0))];
+    let face = alice_among(&line(pool, 5).anonymizer(), &[]);
+    assert!(face.tries < 5 && face.candidate.as_deref() == Some("a"), "{face:?}");
+    assert!(face.chosen_by.unwrap().contains("clearly good"));
+}
+
+#[test]
+fn a_result_that_leads_back_to_its_original_in_the_run_is_refused() {
+    // 65° from Alice is below the threshold, but no stranger is as near.
+    let alone = alice_among(&line(vec![("a", at(65.0))], 1).anonymizer(), &[]);
+    assert_eq!((alone.verdict, alone.ranks_after.len()), (Verdict::Replaced, 0));
+    let lone_side: Vec<Rgb<u8>> = (0..30).map(|n| at(150.0 + 3.0 * n as f32)).collect();
+    let refused = alice_among(&line(vec![("a", at(65.0))], 1).anonymizer(), &lone_side);
+    assert_eq!(refused.verdict, Verdict::Obscured, "{refused:?}");
+    assert!(refused.reason.unwrap().contains("first among the faces of this run"));
+    let hidden = alice_among(&line(vec![("a", at(110.0))], 1).anonymizer(), &strangers());
+    assert_eq!(hidden.verdict, Verdict::Replaced);
+    assert!(hidden.ranks_after["colour"] > 1);
+}
+
+#[test]
+fn the_next_candidate_is_tried_where_the_first_leads_back() {
+    let around: Vec<Rgb<u8>> = (0..30).map(|n| at(300.0 - 2.0 * n as f32)).collect();
+    // "side" is 70° off to the side where nobody is; "crowd" stands among the others.
+    let mut line = line(vec![("side", at(99.0)), ("crowd", at(265.0))], 2);
+    line.options.natural = Natural::Off;
+    let face = alice_among(&line.anonymizer(), &around);
+    assert_eq!((face.verdict, face.candidate.as_deref()), (Verdict::Replaced, Some("crowd")), "{face:?}");
+}
+
+#[test]
+fn every_recogniser_must_let_a_result_pass() {
+    let mut line = line(vec![("a", at(80.0))], 1);
+    let mut strict = gate(embedder(KnowColour));
+    strict.same_person_cosine = 0.1;
+    line.gates.push(strict);
+    let face = alice_among(&line.anonymizer(), &[]);
+    assert_eq!(face.verdict, Verdict::Obscured);
+    assert!(face.reason.unwrap().contains("same person"));
+}
+
+#[test]
+fn strict_covers_where_nobody_has_a_near_skin_tone_and_normal_says_so() {
+    let mut covered = line(vec![("a", at(180.0))], 1);
+    covered.options.natural = Natural::Strict;
+    let face = alice_among(&covered.anonymizer(), &[]);
+    assert_eq!((face.verdict, face.unfitting_tones, face.tries), (Verdict::Obscured, 1, 0), "{face:?}");
+    assert!(face.reason.unwrap().contains("near skin tone"));
+    let mut taken = line(vec![("a", at(180.0))], 1);
+    taken.options.natural = Natural::Normal;
+    let face = alice_among(&taken.anonymizer(), &[]);
+    assert!(face.ita_deg.is_some() && face.candidate_ita_deg.is_some(), "{face:?}");
+    assert_eq!(face.unfitting_tones, 1);
+}
+
+#[test]
+fn the_same_run_gives_the_same_choice_whatever_the_order_of_reading() {
+    let pool = || vec![("a", at(120.0)), ("b", at(125.0)), ("c", at(240.0))];
+    let backwards: Vec<Rgb<u8>> = strangers().into_iter().rev().collect();
+    let one = alice_among(&line(pool(), 3).anonymizer(), &strangers());
+    let two = alice_among(&line(pool(), 3).anonymizer(), &backwards);
+    assert_eq!(serde_json::to_value(&one).unwrap(), serde_json::to_value(&two).unwrap());
+}
