@@ -8,8 +8,10 @@ use std::time::Instant;
 
 use crate::cover;
 use crate::detect::{Detector, Face};
+use crate::embedding::Embedding;
 use crate::error::Result;
 use crate::originals::{Gathering, Originals};
+use crate::people::{BroughtFace, Whom};
 use crate::photo::Photo;
 use crate::pool::PixelHash;
 use crate::rank::Uses;
@@ -108,6 +110,39 @@ impl Anonymizer {
             }
         }
         Ok(Survey { photo: PixelHash::of(&photo.pixels), faces, subjects })
+    }
+
+    /// Add faces that were found elsewhere to what is known of `photo`, to the right of those found here. One without
+    /// landmarks cannot be aligned and will be covered.
+    ///
+    /// # Errors
+    /// If a network fails.
+    pub fn add_brought(
+        &self,
+        photo: &Photo,
+        survey: &mut Survey,
+        brought: &[BroughtFace],
+        timings: &mut Timings,
+    ) -> Result<()> {
+        for BroughtFace { face, has_landmarks } in brought {
+            if let Some(replacer) = &self.replacer {
+                survey.subjects.push(match has_landmarks {
+                    true => replacer.read(&photo.pixels, face, timings)?,
+                    false => Err(Failure("its box was brought without landmarks".to_owned())),
+                });
+            }
+            survey.faces.push(face.clone());
+        }
+        Ok(())
+    }
+
+    /// Places of the faces to leave, by whom they show.
+    pub fn left(&self, survey: &Survey, whom: &Whom) -> BTreeSet<usize> {
+        let Some(replacer) = &self.replacer else { return BTreeSet::new() };
+        let thresholds: Vec<f32> = replacer.gates.iter().map(|gate| gate.same_person_cosine).collect();
+        let known = |subject: &Result<Subject, Failure>| subject.as_ref().map_or(Vec::new(), |s| s.embeddings.clone());
+        let faces: Vec<Vec<Embedding>> = survey.subjects.iter().map(known).collect();
+        whom.left(&faces.iter().map(Vec::as_slice).collect::<Vec<_>>(), &thresholds)
     }
 
     /// Take every face out of `photo` but those whose places, from 0, are in `keep`. The photo is a run by itself.

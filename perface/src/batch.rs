@@ -18,7 +18,8 @@ use crate::atomic::{self, Overwrite};
 use crate::error::{Error, Result};
 use crate::model::pack::sha256_hex;
 use crate::originals::{Gathering, MAX_ORIGINALS, Originals};
-use crate::photo::{self, Limits};
+use crate::people::{self, BroughtFace, Whom};
+use crate::photo::{self, Limits, Photo};
 use crate::pool::PixelHash;
 use crate::report::{PhotoRecord, Status, Verdict};
 use crate::tree::Input;
@@ -59,6 +60,12 @@ pub struct BatchOptions {
     pub resume: bool,
     /// Faces to leave as they are: places from 0, left to right, by the file that was read.
     pub keep: HashMap<PathBuf, BTreeSet<usize>>,
+    /// Whom to replace, by what they look like.
+    pub whom: Whom,
+    /// Faces found elsewhere, by the file that was read.
+    pub brought: HashMap<PathBuf, Vec<BroughtFace>>,
+    /// Whether photos with a replaced face say that they are composites; see [`photo::provenance`].
+    pub provenance: bool,
 }
 
 impl Default for BatchOptions {
@@ -71,6 +78,9 @@ impl Default for BatchOptions {
             overwrite: false,
             resume: false,
             keep: HashMap::new(),
+            whom: Whom::default(),
+            brought: HashMap::new(),
+            provenance: true,
         }
     }
 }
@@ -222,7 +232,7 @@ fn survey_all(
         let surveyed = catch_unwind(AssertUnwindSafe(|| -> Result<_> {
             let mut timings = Timings::default();
             let photo = timings.time("read", || photo::read(&input.source, &options.limits))?;
-            Ok((anonymizer.survey(&photo, &mut timings)?, timings))
+            Ok((survey(anonymizer, input, options, &photo, &mut timings)?, timings))
         }));
         if let Ok(Ok(surveyed)) = surveyed {
             surveyed.0.add_to(&mut lock(&gathering));
@@ -238,6 +248,22 @@ fn survey_all(
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What is in `photo`, with the faces that were found elsewhere.
+fn survey(
+    anonymizer: &Anonymizer,
+    input: &Input,
+    options: &BatchOptions,
+    photo: &Photo,
+    timings: &mut Timings,
+) -> Result<Survey> {
+    let mut survey = anonymizer.survey(photo, timings)?;
+    if let Some(brought) = options.brought.get(&input.source) {
+        let unknown: Vec<BroughtFace> = people::unknown(brought, &survey.faces).into_iter().cloned().collect();
+        anonymizer.add_brought(photo, &mut survey, &unknown, timings)?;
+    }
+    Ok(survey)
 }
 
 /// Read, anonymise and write one photo. A failure that concerns this photo alone is its record.
@@ -266,18 +292,18 @@ fn one(
         entry_hashes.0 = file_sha256(&input.source).unwrap_or_default();
         record.size_px = Some([photo.pixels.width(), photo.pixels.height()]);
         record.notes.clone_from(&photo.notes);
-        let nobody = BTreeSet::new();
-        let keep = options.keep.get(&input.source).unwrap_or(&nobody);
+        let mut keep = options.keep.get(&input.source).cloned().unwrap_or_default();
         // A file that changed since it was read is read anew.
         let same = |(survey, _): &(Survey, Timings)| survey.photo == PixelHash::of(&photo.pixels);
         let (survey, read) = match surveyed.filter(same) {
             Some(surveyed) => surveyed,
             None => {
                 let mut read = Timings::default();
-                (anonymizer.survey(&photo, &mut read)?, read)
+                (survey(anonymizer, input, options, &photo, &mut read)?, read)
             }
         };
-        let result = anonymizer.anonymize_in_run(photo, &survey, originals, keep, read)?;
+        keep.extend(anonymizer.left(&survey, &options.whom));
+        let result = anonymizer.anonymize_in_run(photo, &survey, originals, &keep, read)?;
         for (stage, ms) in result.timings.into_map() {
             *record.timings_ms.entry(stage).or_default() += ms;
         }
@@ -296,7 +322,10 @@ fn one(
             record.notes.push("a face could not be replaced; not written".to_owned());
             return Ok(());
         }
-        let bytes = timings.time("encode", || photo::encode(&result.photo))?;
+        let mut bytes = timings.time("encode", || photo::encode(&result.photo))?;
+        if options.provenance && record.faces.iter().any(|face| face.verdict == Verdict::Replaced) {
+            bytes = photo::provenance::mark(&bytes).unwrap_or(bytes);
+        }
         let overwrite = if options.overwrite || options.resume { Overwrite::Always } else { Overwrite::Never };
         timings.time("write", || atomic::write(&out.join(&input.output), &bytes, overwrite))?;
         entry_hashes.1 = Some(sha256_hex(&bytes));

@@ -2,23 +2,27 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
-use perface::anonymize::Anonymizer;
+use perface::anonymize::{Anonymizer, Timings};
 use perface::atomic::{self, Overwrite};
 use perface::batch::{self, BatchOptions, Event, OnFailure};
 use perface::detect::DetectorOptions;
 use perface::draw::Seed;
+use perface::embedding::Embedding;
+use perface::model::licence::{self, Use};
 use perface::natural::Natural;
+use perface::people::{self, BroughtFace, Whom};
+use perface::photo::{self, Limits};
 use perface::pool::Pool;
 use perface::rank::{DEFAULT_BOTTOM, Pick, PickOptions};
 use perface::replace::{DEFAULT_RERANK, DEFAULT_TRIES, ReplaceOptions, Replacer};
 use perface::report::html::{self, PageOptions};
 use perface::report::{self, ModelRecord, PhotoRecord, Report, SkippedRecord, Status, Summary};
-use perface::swap::warp::{Warp, WarpOptions};
+use perface::swap::neural;
+use perface::table::ColumnNames;
 use perface::tree;
 use serde_json::{Value, json};
 
@@ -26,7 +30,7 @@ use super::group::GroupArgs;
 use crate::args::Common;
 use crate::output::{self, Outcome};
 use crate::progress;
-use crate::session::Session;
+use crate::session::{BUILT_IN_ENGINE, MaskNames, Session};
 
 /// Options of `anonymize`.
 #[derive(Args)]
@@ -42,9 +46,20 @@ pub struct Anonymize {
     /// Folder for the results; the report goes beside it, to OUT.report.
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
-    /// What takes a face's place.
-    #[arg(long, value_enum, default_value_t = EngineName::Warp)]
-    pub engine: EngineName,
+    /// What takes a face's place: another face bent into the photo's pose, expression and light (warp), a solid fill over
+    /// every head (none), or an engine whose files you added; see docs/models.md.
+    #[arg(long, default_value = BUILT_IN_ENGINE, value_parser = engine_names())]
+    pub engine: String,
+    /// Beside the engine's own mask, keep to the hull of the face (hull), to what a parser takes for face (region), to
+    /// what nothing stands before (occlusion). Not for warp, which has its own.
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "MASKS")]
+    pub mask: Vec<MaskName>,
+    /// Move the colours of an engine's result onto the photo's.
+    #[arg(long)]
+    pub match_colour: bool,
+    /// What the results are for; weights that do not allow it are refused.
+    #[arg(long = "use", value_enum, default_value_t = UseName::Commercial, value_name = "PURPOSE")]
+    pub purpose: UseName,
     #[command(flatten)]
     pub group: GroupArgs,
     /// Recognisers that must not know a result, beside --model [default: all that are installed and know their
@@ -71,8 +86,19 @@ pub struct Anonymize {
     #[arg(long)]
     pub seed: Option<Seed>,
     /// Leave a face as it is: photo and number from the left, as --dry-run shows them. May be repeated.
-    #[arg(long, value_name = "PHOTO#N")]
+    /// With a photo that is not among those to be anonymised, leave everybody who is on it, wherever they are.
+    #[arg(long, value_name = "PHOTO#N|PHOTO")]
     pub keep: Vec<String>,
+    /// Replace only the people on this photo and leave everybody else. May be repeated.
+    #[arg(long, value_name = "PHOTO", conflicts_with = "keep")]
+    pub only: Vec<PathBuf>,
+    /// Faces found elsewhere: a list with the columns image, left_px, top_px, right_px, bottom_px and perhaps ten of
+    /// landmarks (docs/data.md). They are protected beside those found here.
+    #[arg(long, value_name = "FILE")]
+    pub boxes: Option<PathBuf>,
+    /// Do not say in the files that they are composites.
+    #[arg(long)]
+    pub no_provenance: bool,
     /// Show the photos as they were in the report's page, too.
     #[arg(long)]
     pub include_originals: bool,
@@ -102,12 +128,30 @@ pub struct Anonymize {
     pub overwrite: bool,
 }
 
+/// Covers every head and replaces nobody.
+const COVERING_ENGINE: &str = "none";
+
+fn engine_names() -> clap::builder::PossibleValuesParser {
+    let known = neural::card::engines().into_iter().map(|engine| engine.name);
+    [BUILT_IN_ENGINE, COVERING_ENGINE].into_iter().chain(known).collect::<Vec<_>>().into()
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum EngineName {
-    /// Another face, bent into pose, expression and light of the photo.
-    Warp,
-    /// A solid fill over every head; no faces are needed in their place.
-    None,
+pub enum MaskName {
+    /// The hull of the mesh.
+    Hull,
+    /// What BiSeNet takes for face in the result.
+    Region,
+    /// What XSeg takes for unobstructed in the photo.
+    Occlusion,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum UseName {
+    /// Anything, selling included.
+    Commercial,
+    /// Research that earns nothing.
+    Research,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -168,6 +212,9 @@ impl Anonymize {
             overwrite: self.overwrite,
             resume: self.resume,
             keep: self.kept(&inputs.photos)?,
+            whom: self.whom(&anonymizer)?,
+            brought: self.brought(&inputs.photos)?,
+            provenance: !self.no_provenance,
             ..Default::default()
         };
         // Each photo is read once and then worked on once.
@@ -246,7 +293,7 @@ impl Anonymize {
         let detector = session.detector(DetectorOptions { min_score: self.min_score, ..Default::default() })?;
         let mut config = json!({ "engine": "none", "min_score": self.min_score, "keep": self.keep });
         let mut models = vec![ModelRecord::from(&session.store.card("yunet")?)];
-        if self.engine == EngineName::None {
+        if self.engine == COVERING_ENGINE {
             return Ok(Setup { anonymizer: Anonymizer::covering(detector), config, models, pool: None });
         }
         let gates = if self.gates.is_empty() { session.installed_gates()? } else { self.gates.clone() };
@@ -264,6 +311,18 @@ impl Anonymize {
             models.push(ModelRecord::from(&session.store.card(name)?));
         }
         models.extend(gates.iter().map(|gate| ModelRecord::from(gate.embedder.card())));
+        let masks = MaskNames {
+            hull: self.mask.contains(&MaskName::Hull),
+            region: self.mask.contains(&MaskName::Region),
+            occlusion: self.mask.contains(&MaskName::Occlusion),
+        };
+        let (swapper, engine_cards) = session.engine(&self.engine, masks, self.match_colour)?;
+        let purpose = match self.purpose {
+            UseName::Commercial => Use::Commercial,
+            UseName::Research => Use::Research,
+        };
+        licence::check(engine_cards.iter().chain(gates.iter().map(|gate| gate.embedder.card())), purpose)?;
+        models.extend(engine_cards.iter().map(ModelRecord::from));
         let pick = match self.pick {
             PickName::Least => Pick::Least,
             PickName::Draw => Pick::Draw { bottom: self.bottom },
@@ -279,7 +338,12 @@ impl Anonymize {
             natural: self.natural,
         };
         let shaping = json!({
-            "engine": "warp",
+            "engine": self.engine,
+            "masks": self.mask.iter().map(|mask| format!("{mask:?}").to_lowercase()).collect::<Vec<_>>(),
+            "match_colour": self.match_colour,
+            "use": purpose,
+            "only": self.only,
+            "boxes": self.boxes,
             "model": card.name,
             "similarity": card.similarity,
             "same_person_cosine": gates.first().map(|gate| gate.same_person_cosine),
@@ -304,7 +368,7 @@ impl Anonymize {
         let replacer = Replacer {
             detector: detector.clone(),
             mesher: perface::mesh::Mesher::new(session.load("facemesh")?.1),
-            swapper: Arc::new(Warp::new(WarpOptions::default())),
+            swapper,
             gates,
             attributes: Some(session.attributes()?),
             candidates,
@@ -313,10 +377,61 @@ impl Anonymize {
         Ok(Setup { anonymizer: Anonymizer::replacing(detector, replacer), config, models, pool })
     }
 
+    /// Whom to replace, as --keep PHOTO or --only PHOTO say.
+    fn whom(&self, anonymizer: &Anonymizer) -> Result<Whom> {
+        let of = |paths: &mut dyn Iterator<Item = PathBuf>| -> Result<Vec<Vec<Embedding>>> {
+            let mut people = Vec::new();
+            for path in paths {
+                let photo = photo::read(&path, &Limits::default())?;
+                let survey = anonymizer.survey(&photo, &mut Timings::default())?;
+                let known = survey.subjects.into_iter().filter_map(Result::ok).map(|subject| subject.embeddings);
+                let before = people.len();
+                people.extend(known);
+                if people.len() == before {
+                    let reason = format!("{}: nobody on it can be recognised", path.display());
+                    return Err(perface::Error::Usage(reason).into());
+                }
+            }
+            Ok(people)
+        };
+        let keep: Vec<PathBuf> = self.keep.iter().filter(|named| is_photo(named)).map(PathBuf::from).collect();
+        let named = keep.len() + self.only.len();
+        if named > 0 && !anonymizer.replaces() {
+            let reason = "to tell people apart, faces must be read; --engine none does not read them";
+            return Err(perface::Error::Usage(reason.to_owned()).into());
+        }
+        Ok(match (keep.is_empty(), self.only.is_empty()) {
+            (false, _) => Whom::Except(of(&mut keep.into_iter())?),
+            (true, false) => Whom::Only(of(&mut self.only.iter().cloned())?),
+            (true, true) => Whom::Everyone,
+        })
+    }
+
+    /// The faces of --boxes, by the file they are in.
+    fn brought(&self, photos: &[tree::Input]) -> Result<HashMap<PathBuf, Vec<BroughtFace>>> {
+        let Some(list) = &self.boxes else { return Ok(HashMap::new()) };
+        let brought = people::read_faces(list, &ColumnNames::default(), Path::new(""))?;
+        let mut by_source: HashMap<PathBuf, Vec<BroughtFace>> = HashMap::new();
+        for (image, faces) in brought {
+            let mut matching = photos.iter().filter(|p| p.source == image || p.output == image);
+            match (matching.next(), matching.next()) {
+                (Some(photo), None) => by_source.entry(photo.source.clone()).or_default().extend(faces),
+                (None, _) => {
+                    eprintln!("perface: {}: no such photo in this run; its boxes are not used", image.display())
+                }
+                _ => {
+                    let reason = format!("{}: more than one photo has this name; give its whole path", image.display());
+                    return Err(perface::Error::Usage(reason).into());
+                }
+            }
+        }
+        Ok(by_source)
+    }
+
     /// The faces named by --keep, by the file they are in.
     fn kept(&self, photos: &[tree::Input]) -> Result<HashMap<PathBuf, BTreeSet<usize>>> {
         let mut kept: HashMap<PathBuf, BTreeSet<usize>> = HashMap::new();
-        for named in &self.keep {
+        for named in self.keep.iter().filter(|named| !is_photo(named)) {
             let usage = |reason: String| perface::Error::Usage(format!("--keep {named}: {reason}"));
             let (name, number) =
                 named.rsplit_once('#').ok_or_else(|| usage("is not of the form PHOTO#N".to_owned()))?;
@@ -332,6 +447,11 @@ impl Anonymize {
         }
         Ok(kept)
     }
+}
+
+/// Whether a word of --keep names a photo, not a face of one.
+fn is_photo(named: &str) -> bool {
+    Path::new(named).is_file()
 }
 
 /// Faces covered because covering was asked for are no reason to look twice; those that could not be replaced are.

@@ -135,7 +135,9 @@ impl Models {
 
 impl Add {
     fn card(&self) -> Result<ModelCard> {
-        if let Some(part) = neural::card::part(&self.name).filter(|part| part.role != Role::Embedder && self.card.is_none()) {
+        if let Some(part) =
+            neural::card::part(&self.name).filter(|part| part.role != Role::Embedder && self.card.is_none())
+        {
             return Ok(part);
         }
         if let Some(path) = &self.card {
