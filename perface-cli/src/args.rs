@@ -58,6 +58,8 @@ pub enum Command {
     Rank(commands::rank::Rank),
     /// Build, list, synthesize and measure pools of candidate faces.
     Pool(commands::pool::Pool),
+    /// Ask people which of two faces is closer to a third.
+    Study(commands::study::Study),
     /// Measure how good groups and similarities are.
     Eval(commands::eval::Eval),
     /// Run the paper's protocol, or say which files to bring.

@@ -10,6 +10,7 @@ pub mod file;
 pub mod geometry;
 pub mod lab;
 pub mod plane;
+pub mod splits;
 pub mod summary;
 pub mod table;
 pub mod triplets;
@@ -57,5 +58,6 @@ pub mod anonymize;
 pub mod batch;
 
 pub mod audit;
+pub mod study;
 
 pub use error::{Error, Result};

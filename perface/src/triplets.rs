@@ -52,6 +52,24 @@ pub enum Side {
     B,
 }
 
+impl Side {
+    /// The other face.
+    pub fn other(self) -> Self {
+        match self {
+            Self::A => Self::B,
+            Self::B => Self::A,
+        }
+    }
+
+    /// Its name in files.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::A => "a",
+            Self::B => "b",
+        }
+    }
+}
+
 /// Give an enum of plain names its text form, both ways.
 macro_rules! names {
     ($type:ident { $($variant:ident = $name:literal),+ }) => {
