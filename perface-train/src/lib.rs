@@ -1,0 +1,4 @@
+//! Fit face networks to people's judgements of similarity.
+
+pub mod loss;
+pub mod weights;
