@@ -70,23 +70,12 @@ pub fn draw(triplets: &[Triplet], options: &SplitOptions, seed: Seed) -> Result<
             return Err(Error::Usage(format!("the {name} share must lie between 0 and 1, not {share}")));
         }
     }
-    let held = |purpose: &str, names: BTreeSet<&str>, share: f64| {
-        let mut strata: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-        for name in names {
-            strata.entry(options.strata.get(name).map_or("", String::as_str)).or_default().push(name);
-        }
-        let mut held = HashSet::new();
-        for (stratum, names) in strata {
-            held.extend(drawn(names, share, seed, purpose, stratum));
-        }
-        held
-    };
     let parts: Vec<Option<Split>> = match options.scheme {
         Scheme::Pictures => {
             let pictures: BTreeSet<&str> = triplets.iter().flat_map(Triplet::pictures).collect();
-            let test = held("split test pictures", pictures.clone(), options.test);
+            let test = held("split test pictures", pictures.clone(), options.test, options, seed);
             let rest = pictures.into_iter().filter(|picture| !test.contains(picture)).collect();
-            let val = held("split validation pictures", rest, options.val);
+            let val = held("split validation pictures", rest, options.val, options, seed);
             let part = |picture: &str| match (test.contains(picture), val.contains(picture)) {
                 (true, _) => Split::I,
                 (_, true) => Split::Val,
@@ -96,10 +85,14 @@ pub fn draw(triplets: &[Triplet], options: &SplitOptions, seed: Seed) -> Result<
             triplets.iter().map(|triplet| one(triplet.pictures())).collect()
         }
         Scheme::Grid | Scheme::Targets => {
-            let targets = held("split targets", triplets.iter().map(|t| t.target_id.as_str()).collect(), options.test);
+            let targets = triplets.iter().map(|t| t.target_id.as_str()).collect();
+            let targets = held("split targets", targets, options.test, options, seed);
             let sources = match options.scheme {
                 Scheme::Targets => HashSet::new(),
-                _ => held("split sources", triplets.iter().map(|t| t.triplet_id.as_str()).collect(), options.test),
+                _ => {
+                    let sources = triplets.iter().map(|t| t.triplet_id.as_str()).collect();
+                    held("split sources", sources, options.test, options, seed)
+                }
             };
             let new = |t: &Triplet| (targets.contains(t.target_id.as_str()), sources.contains(t.triplet_id.as_str()));
             let seen = triplets.iter().filter(|t| new(t) == (false, false)).map(|t| t.sample_id.as_str()).collect();
@@ -126,6 +119,21 @@ pub fn draw(triplets: &[Triplet], options: &SplitOptions, seed: Seed) -> Result<
         ))),
         None => Ok(parts),
     }
+}
+
+/// `share` of the names of each stratum.
+fn held<'a>(
+    purpose: &str,
+    names: BTreeSet<&'a str>,
+    share: f64,
+    options: &SplitOptions,
+    seed: Seed,
+) -> HashSet<&'a str> {
+    let mut strata: BTreeMap<&str, Vec<&'a str>> = BTreeMap::new();
+    for name in names {
+        strata.entry(options.strata.get(name).map_or("", String::as_str)).or_default().push(name);
+    }
+    strata.into_iter().flat_map(|(stratum, names)| drawn(names, share, seed, purpose, stratum)).collect()
 }
 
 /// `share` of `names`, rounded, at least one of two or more.

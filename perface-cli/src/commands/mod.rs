@@ -12,6 +12,7 @@ pub mod models;
 pub mod pool;
 pub mod rank;
 pub mod reproduce;
+pub mod train;
 
 use anyhow::Result;
 
@@ -31,6 +32,7 @@ pub fn run(cli: &Cli) -> Result<Outcome> {
         Command::Pool(command) => command.run(&cli.common),
         Command::Eval(command) => command.run(&cli.common),
         Command::Reproduce(command) => command.run(&cli.common),
+        Command::Train(command) => command.run(&cli.common),
         Command::Models(command) => command.run(&cli.common),
     }
 }

@@ -2,12 +2,11 @@
 //!
 //! The operators of the graph become the nodes of a [`Graph`], with the file's own names for the parameters; a graph
 //! that computes what one of the known networks does gets that network's names. What exporters fold away stays folded:
-//! a convolution with a bias becomes one without and a batch normalisation whose statistics are those of no change, so
-//! such a network can be trained with frozen statistics only.
+//! normalisations that went into a convolution leave its weights and bias to be trained.
 
 use std::collections::{HashMap, HashSet};
 
-use perface::model::card::{Channels, Preprocessing};
+use perface::model::card::{Aligner, Channels, Layout, Preprocessing};
 use perface::model::onnx::{self, NodeProto, TensorProto};
 use perface::model::repair::{Free, floats, repair};
 use perface::{Error, Result};
@@ -24,7 +23,7 @@ pub struct Imported {
     pub mean: f32,
     /// Divides what is left.
     pub scale: f32,
-    /// Whether normalisations were folded into convolutions, so that batch statistics cannot be used.
+    /// Whether normalisations were folded into convolutions.
     pub folded: bool,
     /// Name of the known network it is, if it is one.
     pub known_as: Option<&'static str>,
@@ -41,7 +40,15 @@ impl Imported {
 
 /// Preprocessing of networks whose files say nothing: RGB, (x − 127.5) / 127.5, 112 × 112.
 pub fn arcface_preprocessing() -> Preprocessing {
-    Preprocessing { width_px: 112, height_px: 112, channels: Channels::Rgb, mean: [127.5; 3], scale: 127.5 }
+    Preprocessing {
+        width_px: 112,
+        height_px: 112,
+        channels: Channels::Rgb,
+        mean: [127.5; 3],
+        scale: 127.5,
+        layout: Layout::default(),
+        aligner: Aligner::default(),
+    }
 }
 
 /// Read the network in `bytes`; `name` stands in errors.
@@ -214,15 +221,15 @@ impl Builder<'_> {
             return Err(format!("weights {dims:?} with {groups} groups do not fit {shape:?}"));
         }
         let layer = self.layer(&name);
-        let made = self.graph.conv(&layer, input, ConvSpec { out, kernel, stride, pad, groups }, Init::Normal(0.1));
-        self.fill([values])?;
-        let Some((_, _, bias)) = bias else { return Ok(made) };
-        self.folded = true;
-        let layer = self.layer(&format!("{layer}.folded"));
-        let eps = 1e-5;
-        let made = self.graph.batch_norm(&layer, made, eps, Kind::Weight);
-        let ones = vec![1.0; bias.len()];
-        self.fill([ones, bias.clone(), vec![0.0; bias.len()], vec![1.0 - eps; bias.len()]])?;
+        let spec = ConvSpec { out, kernel, stride, pad, groups };
+        // The initial values are overwritten at once.
+        let init = Init::Constant(0.0);
+        let made = match bias {
+            Some(_) => self.graph.conv_bias(&layer, input, spec, init),
+            None => self.graph.conv(&layer, input, spec, init),
+        };
+        self.folded |= bias.is_some();
+        self.fill(std::iter::once(values).chain(bias.map(|(_, _, values)| values)))?;
         Ok(made)
     }
 
@@ -319,7 +326,9 @@ fn same_computation(graph: &Graph, known: &Graph) -> Option<Vec<Option<usize>>> 
         }
         let pairs: Vec<(usize, usize)> = match (&node.op, &other.op) {
             (Op::Input, Op::Input) | (Op::Add, Op::Add) | (Op::Flatten, Op::Flatten) => Vec::new(),
-            (Op::Conv { weight, spec }, Op::Conv { weight: w, spec: s }) if spec == s => vec![(*weight, *w)],
+            (Op::Conv { weight, bias: None, spec }, Op::Conv { weight: w, bias: None, spec: s }) if spec == s => {
+                vec![(*weight, *w)]
+            }
             (Op::PRelu { weight }, Op::PRelu { weight: w }) => vec![(*weight, *w)],
             (Op::Linear { weight, bias }, Op::Linear { weight: w, bias: b }) if bias.is_some() == b.is_some() => {
                 std::iter::once((*weight, *w)).chain(bias.zip(*b)).collect()

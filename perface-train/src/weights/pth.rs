@@ -37,7 +37,8 @@ pub fn read(path: &Path, bytes: &[u8]) -> Result<Vec<NamedTensor>> {
         ));
     }
     let mut archive = ZipArchive::new(Cursor::new(bytes)).map_err(|e| malformed(format!("no PyTorch checkpoint: {e}")))?;
-    let pickle = archive.file_names().find(|name| name.ends_with("/data.pkl") || *name == "data.pkl").map(str::to_owned);
+    let is_pickle = |name: &String| name.ends_with("/data.pkl") || name == "data.pkl";
+    let pickle = archive.file_names().filter_map(|name| Some(name.ok()?.into_owned())).find(is_pickle);
     let pickle = pickle.ok_or_else(|| malformed("no PyTorch checkpoint: the zip holds no data.pkl".to_owned()))?;
     let stem = pickle.strip_suffix("data.pkl").unwrap_or_default().to_owned();
     if let Some(order) = member(&mut archive, &format!("{stem}byteorder"), 16).map_err(&malformed)?

@@ -147,6 +147,16 @@ impl Store {
         Ok((card, runtime.load(name, bytes)?))
     }
 
+    /// The card and the checked ONNX file of the network named `name`, fetched first as [`Store::load`] does.
+    ///
+    /// # Errors
+    /// As [`Store::load`], but for the runtime.
+    pub fn file(&self, name: &str) -> Result<(ModelCard, Vec<u8>)> {
+        let card = self.card(name)?;
+        let bytes = self.bytes(&card)?;
+        Ok((card, bytes))
+    }
+
     /// Whether the file of `card` is here and unchanged.
     pub fn state(&self, card: &ModelCard) -> State {
         match read_limited(&self.path(card)) {
