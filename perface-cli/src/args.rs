@@ -64,6 +64,8 @@ pub enum Command {
     Reproduce(commands::reproduce::Reproduce),
     /// Fit a similarity to people's judgements.
     Train(Box<commands::train::Train>),
+    /// Turn weights of PyTorch into an ONNX file, and back.
+    Export(commands::export::Export),
     /// List, fetch, verify and add networks.
     Models(commands::models::Models),
 }

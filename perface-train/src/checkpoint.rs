@@ -43,10 +43,10 @@ impl Checkpoint {
     /// # Errors
     /// [`Error::Io`].
     pub fn write(&self, path: &Path) -> Result<()> {
-        let velocities = self.velocities.iter().map(|velocity| NamedTensor {
-            name: format!("{VELOCITY}{}", velocity.name),
-            ..velocity.clone()
-        });
+        let velocities = self
+            .velocities
+            .iter()
+            .map(|velocity| NamedTensor { name: format!("{VELOCITY}{}", velocity.name), ..velocity.clone() });
         let position = &self.position;
         let epochs: Vec<String> = position
             .epochs
@@ -119,7 +119,13 @@ mod tests {
         Checkpoint {
             parameters: vec![tensor(1.0)],
             velocities: vec![tensor(f32::MIN_POSITIVE)],
-            position: Position { epochs: vec![epoch; 2], batch: 7, loss_sum: 1e-300, active_sum: 0.7, best_epoch: Some(1) },
+            position: Position {
+                epochs: vec![epoch; 2],
+                batch: 7,
+                loss_sum: 1e-300,
+                active_sum: 0.7,
+                best_epoch: Some(1),
+            },
             settings: "{\"lr\": 0.01}".to_owned(),
         }
     }

@@ -28,8 +28,10 @@ pub fn svg(epochs: &[Epoch], title: &str) -> String {
     let largest = epochs.iter().map(|e| e.loss).filter(|loss| loss.is_finite()).fold(1e-9, f64::max);
     let series = |of: fn(&Epoch) -> f64| epochs.iter().map(of).collect::<Vec<_>>();
     field(&mut out, 0.0, largest, &[("loss", "#0072b2", series(|e| e.loss))]);
-    let shares =
-        [("active share", "#e69f00", series(|e| e.active)), ("validation accuracy", "#009e73", series(|e| e.val_accuracy))];
+    let shares = [
+        ("active share", "#e69f00", series(|e| e.active)),
+        ("validation accuracy", "#009e73", series(|e| e.val_accuracy)),
+    ];
     field(&mut out, width / 2.0, 1.0, &shares);
     out.push_str("</svg>\n");
     out
@@ -53,9 +55,16 @@ fn field(out: &mut String, left: f64, top: f64, lines: &[(&str, &str, Vec<f64>)]
     }
     let step = count.div_ceil(10).max(1);
     for index in (0..count).step_by(step) {
-        let _ = writeln!(out, "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{}</text>", x(index), y0 + 18.0, index + 1);
+        let _ = writeln!(
+            out,
+            "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{}</text>",
+            x(index),
+            y0 + 18.0,
+            index + 1
+        );
     }
-    let _ = writeln!(out, "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\">epoch</text>", x0 + width / 2.0, y0 + 36.0);
+    let _ =
+        writeln!(out, "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\">epoch</text>", x0 + width / 2.0, y0 + 36.0);
     for (number, (name, colour, values)) in lines.iter().enumerate() {
         let points: Vec<String> = values
             .iter()

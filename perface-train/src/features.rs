@@ -63,7 +63,10 @@ pub fn network(name: &str, base: &[u8], features: &Features) -> Result<(Vec<u8>,
     let mut model = onnx::decode(name, base)?;
     let Some(graph) = model.graph.as_mut() else { return Err(Error::model(name, "the ONNX file holds no graph")) };
     let names = if names.is_empty() {
-        vec![last_map(graph).ok_or_else(|| Error::model(name, "no last feature map was found; name one with maps:NAME"))?]
+        vec![
+            last_map(graph)
+                .ok_or_else(|| Error::model(name, "no last feature map was found; name one with maps:NAME"))?,
+        ]
     } else {
         names.clone()
     };

@@ -20,8 +20,10 @@ pub fn rows(name: &str, model: &dyn Model, crops: &Crops, size: &Preprocessing, 
     let pictures: Vec<usize> = (0..crops.len()).collect();
     // A network exported for one picture at a time takes no more.
     let batch = if model.input_shape(0).first().copied().flatten() == Some(1) { 1 } else { BATCH };
-    let batches: Vec<(&[usize], bool)> =
-        [false, true].into_iter().flat_map(|mirrored| pictures.chunks(batch).map(move |chunk| (chunk, mirrored))).collect();
+    let batches: Vec<(&[usize], bool)> = [false, true]
+        .into_iter()
+        .flat_map(|mirrored| pictures.chunks(batch).map(move |chunk| (chunk, mirrored)))
+        .collect();
     let outputs = in_parallel(&batches, &|(chunk, mirrored)| -> Result<(usize, Vec<f32>)> {
         let mut data = vec![0.0; chunk.len() * crops.width()];
         for (row, picture) in data.chunks_exact_mut(crops.width()).zip(*chunk) {

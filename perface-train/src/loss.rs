@@ -178,9 +178,8 @@ mod tests {
     #[test]
     fn the_anchor_is_zero_where_nothing_moved() {
         let embeddings = rows(6, 2);
-        let loss = batch_loss(
-            &embeddings, WIDTH, &[1.0, 1.0], &unit(&embeddings), LossOptions { margin: -2.0, anchor: 1.0 },
-        );
+        let loss =
+            batch_loss(&embeddings, WIDTH, &[1.0, 1.0], &unit(&embeddings), LossOptions { margin: -2.0, anchor: 1.0 });
         assert!(loss.value < 1e-10, "{}", loss.value);
         assert!(loss.gradient.iter().all(|g| g.abs() < 1e-6));
     }

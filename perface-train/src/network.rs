@@ -118,7 +118,9 @@ impl Learner for NetworkLearner {
         let params = self.net.graph().params.iter();
         let velocity = |name: &str| self.net.momentum(name).ok().flatten();
         params
-            .filter_map(|p| Some(NamedTensor { name: p.name.clone(), shape: p.shape.clone(), data: velocity(&p.name)? }))
+            .filter_map(|p| {
+                Some(NamedTensor { name: p.name.clone(), shape: p.shape.clone(), data: velocity(&p.name)? })
+            })
             .collect()
     }
 
@@ -206,7 +208,11 @@ pub fn activations(divided: &Divided, inputs: &dyn Inputs, count: usize, on_done
                 inputs.fill(*picture, mirrored, row);
             }
             let output = net.forward(&batch, chunk.len(), Mode::Eval).map_err(failed)?;
-            if mirrored { rows.mirrored.extend_from_slice(output) } else { rows.plain.extend_from_slice(output) }
+            if mirrored {
+                rows.mirrored.extend_from_slice(output)
+            } else {
+                rows.plain.extend_from_slice(output)
+            }
             on_done(chunk.len());
         }
     }
@@ -256,7 +262,8 @@ mod tests {
 
     #[test]
     fn a_network_is_restored_bit_for_bit() {
-        let graph = nets::by_name("mbf").unwrap().tail(block_ends(&nets::by_name("mbf").unwrap()).pop().unwrap()).unwrap();
+        let graph =
+            nets::by_name("mbf").unwrap().tail(block_ends(&nets::by_name("mbf").unwrap()).pop().unwrap()).unwrap();
         let values: Vec<Vec<f32>> =
             Net::new(graph.clone(), NetOptions::default()).unwrap().parameters().map(|(_, _, values)| values).collect();
         let inputs: Vec<f32> = (0..6 * graph.input_shape().len()).map(|n| ((n * 7) % 31) as f32 / 31.0).collect();

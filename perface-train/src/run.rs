@@ -206,7 +206,8 @@ fn read_parameters(path: &PathBuf) -> Result<Vec<NamedTensor>> {
 /// τ and how many answers it rests on.
 fn scale(data: &Dataset, embeddings: &[f32], width: usize) -> (Option<f64>, usize) {
     let row = |at: usize| embeddings.get(at * width..(at + 1) * width).unwrap_or_default();
-    let cosine = |a: usize, b: usize| row(a).iter().zip(row(b)).map(|(x, y)| f64::from(*x) * f64::from(*y)).sum::<f64>();
+    let cosine =
+        |a: usize, b: usize| row(a).iter().zip(row(b)).map(|(x, y)| f64::from(*x) * f64::from(*y)).sum::<f64>();
     let answers: Vec<Answers> = data
         .votes
         .iter()

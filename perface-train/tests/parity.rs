@@ -1,8 +1,14 @@
 //! The trainer against PyTorch: forward passes, running statistics and ten steps of SGD, by `tools/train_reference.py`.
 
-use std::collections::BTreeMap;
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use perface::model::store::Store;
+use perface::model::{Runtime, Tensor};
 use perface_conv::{Graph, Kind, Mode, Net, NetOptions, Op, nets};
+use perface_train::export;
 use perface_train::learner::{Learner, Sgd};
 use perface_train::loss::{LossOptions, batch_loss};
 use perface_train::network::{BatchNorm, NetworkLearner};
@@ -26,9 +32,9 @@ fn reference(net: &str) -> Reference {
 
 /// SplitMix64 of FNV-1a(name) + k, in [−1, 1): the formula of the script.
 fn uniform(name: &str, count: usize) -> Vec<f64> {
-    let seed = name.bytes().fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    });
+    let seed = name
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
     let value = |k: usize| {
         let mut z = seed.wrapping_add((k as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -79,6 +85,14 @@ fn check(name: &str) {
     }
     let evaluated = net.forward(&pictures, PICTURES, Mode::Eval).unwrap().to_vec();
     assert!(off(&evaluated, &reference.eval) < 1e-4, "{name} eval: {}", off(&evaluated, &reference.eval));
+    let exported = export::network(&graph, &values).unwrap();
+    let store = Store::open(None, false, Arc::new(|_| {})).unwrap();
+    for runtime in [Runtime::Rten, store.runtime("auto").unwrap()] {
+        let input = Tensor::new(vec![PICTURES, 3, 112, 112], pictures.clone());
+        let output = runtime.load(name, exported.clone()).unwrap().run(&[input]).unwrap().remove(0);
+        let off = off(output.data(), &reference.eval);
+        assert!(off < 1e-4, "{name} as ONNX in {}: {off}", runtime.name());
+    }
     let trained = net.forward(&pictures, PICTURES, Mode::Train).unwrap().to_vec();
     assert!(off(&trained, &reference.train) < 1e-4, "{name} train: {}", off(&trained, &reference.train));
     for (key, want) in &reference.running {

@@ -7,6 +7,7 @@ pub mod demo;
 pub mod detect;
 mod dry_run;
 pub mod eval;
+pub mod export;
 pub mod group;
 pub mod models;
 pub mod pool;
@@ -33,6 +34,7 @@ pub fn run(cli: &Cli) -> Result<Outcome> {
         Command::Eval(command) => command.run(&cli.common),
         Command::Reproduce(command) => command.run(&cli.common),
         Command::Train(command) => command.run(&cli.common),
+        Command::Export(command) => command.run(&cli.common),
         Command::Models(command) => command.run(&cli.common),
     }
 }

@@ -76,7 +76,8 @@ pub fn fit(graph: &Graph, tensors: Vec<NamedTensor>, source: &Path) -> Result<Ve
     let missing: Vec<&str> =
         graph.params.iter().map(|p| p.name.as_str()).filter(|name| !by_name.contains_key(*name)).collect();
     if let Some(first) = missing.first() {
-        let found = by_name.keys().min().map_or(String::new(), |name| format!("; it has {count} tensors such as {name}"));
+        let found =
+            by_name.keys().min().map_or(String::new(), |name| format!("; it has {count} tensors such as {name}"));
         return Err(malformed(format!("{first} is missing{}{found}", and_more(missing.len()))));
     }
     let mut values = Vec::with_capacity(graph.params.len());

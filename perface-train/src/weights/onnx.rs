@@ -151,7 +151,8 @@ impl Builder<'_> {
 
     /// Whether `node` shifts or scales the pixels by one number before anything else.
     fn is_scaling(&self, node: &NodeProto) -> bool {
-        let single = node.input.get(1).and_then(|name| self.constants.get(name.as_str())).and_then(|t| t.len()) == Some(1);
+        let single =
+            node.input.get(1).and_then(|name| self.constants.get(name.as_str())).and_then(|t| t.len()) == Some(1);
         single && self.input(node) == Ok(0)
     }
 
@@ -169,9 +170,9 @@ impl Builder<'_> {
 
     /// A name no layer has yet: that of the first parameter without its last word, as PyTorch's exporter keeps it.
     fn layer(&mut self, parameter: &str) -> String {
-        let stem = ["weight", "bias", "gamma", "beta"].iter().find_map(|word| {
-            parameter.strip_suffix(word)?.strip_suffix(['.', '_']).filter(|stem| !stem.is_empty())
-        });
+        let stem = ["weight", "bias", "gamma", "beta"]
+            .iter()
+            .find_map(|word| parameter.strip_suffix(word)?.strip_suffix(['.', '_']).filter(|stem| !stem.is_empty()));
         let stem = stem.unwrap_or(parameter).to_owned();
         let mut name = stem.clone();
         let mut number = 2;
@@ -205,7 +206,9 @@ impl Builder<'_> {
         };
         let (stride, pad) = (all(&ints("strides"), 1), all(&ints("pads"), 0));
         let groups = node.attribute("group").and_then(|a| a.i).unwrap_or(1);
-        let [out, per_group, kernel, kernel_width] = dims.as_slice() else { return Err("it is not two-dimensional".into()) };
+        let [out, per_group, kernel, kernel_width] = dims.as_slice() else {
+            return Err("it is not two-dimensional".into());
+        };
         let number = |value: Option<i64>| value.and_then(|v| usize::try_from(v).ok());
         let fits = kernel == kernel_width
             && all(&ints("dilations"), 1) == Some(1)
@@ -336,7 +339,9 @@ fn same_computation(graph: &Graph, known: &Graph) -> Option<Vec<Option<usize>>> 
             (
                 Op::BatchNorm { weight, bias, running_mean, running_var, eps, .. },
                 Op::BatchNorm { weight: w, bias: b, running_mean: m, running_var: v, eps: e, .. },
-            ) if (eps - e).abs() <= eps * 1e-3 => vec![(*weight, *w), (*bias, *b), (*running_mean, *m), (*running_var, *v)],
+            ) if (eps - e).abs() <= eps * 1e-3 => {
+                vec![(*weight, *w), (*bias, *b), (*running_mean, *m), (*running_var, *v)]
+            }
             _ => return None,
         };
         for (to, from) in pairs {

@@ -158,7 +158,8 @@ impl Program {
                 }
                 0x93 => {
                     let (name, module) = (self.pop()?, self.pop()?);
-                    let both = self.text(&module).zip(self.text(&name)).map(|(module, name)| format!("{module} {name}"));
+                    let both =
+                        self.text(&module).zip(self.text(&name)).map(|(module, name)| format!("{module} {name}"));
                     let index = self.keep_text(both.ok_or("a class without a name")?)?;
                     self.stack.push(Value::Global(index));
                 }

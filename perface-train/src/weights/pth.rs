@@ -19,7 +19,8 @@ const LEGACY_MAGIC: &[u8] = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19";
 const MAX_PICKLE_BYTES: u64 = 64 << 20;
 
 /// Keys under which training checkpoints keep the network's tensors.
-const WRAPPERS: [&str; 7] = ["state_dict", "state_dict_backbone", "model", "backbone", "model_state_dict", "net", "arcface"];
+const WRAPPERS: [&str; 7] =
+    ["state_dict", "state_dict_backbone", "model", "backbone", "model_state_dict", "net", "arcface"];
 
 /// How many wrappers may stand in one another.
 const MAX_WRAPPERS: usize = 3;
@@ -36,7 +37,8 @@ pub fn read(path: &Path, bytes: &[u8]) -> Result<Vec<NamedTensor>> {
                 .to_owned(),
         ));
     }
-    let mut archive = ZipArchive::new(Cursor::new(bytes)).map_err(|e| malformed(format!("no PyTorch checkpoint: {e}")))?;
+    let mut archive =
+        ZipArchive::new(Cursor::new(bytes)).map_err(|e| malformed(format!("no PyTorch checkpoint: {e}")))?;
     let is_pickle = |name: &String| name.ends_with("/data.pkl") || name == "data.pkl";
     let pickle = archive.file_names().filter_map(|name| Some(name.ok()?.into_owned())).find(is_pickle);
     let pickle = pickle.ok_or_else(|| malformed("no PyTorch checkpoint: the zip holds no data.pkl".to_owned()))?;
@@ -107,9 +109,11 @@ fn read_tensor(
     let storage = program.storages.get(tensor.storage).ok_or("its storage is missing")?;
     let (width, convert) = element(&storage.class).ok_or_else(|| format!("{} is not read", storage.class))?;
     let len = tensor.shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d)).ok_or("its shape overflows")?;
-    let reach = tensor.shape.iter().zip(&tensor.stride).try_fold(tensor.offset, |at, (&d, &stride)| {
-        at.checked_add(d.saturating_sub(1).checked_mul(stride)?)
-    });
+    let reach = tensor
+        .shape
+        .iter()
+        .zip(&tensor.stride)
+        .try_fold(tensor.offset, |at, (&d, &stride)| at.checked_add(d.saturating_sub(1).checked_mul(stride)?));
     if len > 0 && reach.is_none_or(|last| last >= storage.len) {
         return Err("it reaches beyond its storage".to_owned());
     }
@@ -255,7 +259,8 @@ mod tests {
 
     #[test]
     fn half_floats_of_every_kind_are_read() {
-        for (half, want) in [(0x3c00, 1.0), (0xc000, -2.0), (0x0001, 2f32.powi(-24)), (0x7bff, 65504.0), (0x0000, 0.0)] {
+        for (half, want) in [(0x3c00, 1.0), (0xc000, -2.0), (0x0001, 2f32.powi(-24)), (0x7bff, 65504.0), (0x0000, 0.0)]
+        {
             assert_eq!(half_to_f32(half), want);
         }
         assert!(half_to_f32(0x7e00).is_nan() && half_to_f32(0x7c00).is_infinite());

@@ -44,7 +44,8 @@ impl SafeTensors {
         let (length, rest) = bytes.split_at_checked(8).ok_or("no safetensors file: it is cut")?;
         let length = u64::from_le_bytes(length.try_into().map_err(|_| "cut")?);
         let length = usize::try_from(length).ok().filter(|l| *l <= MAX_HEADER_BYTES && *l <= rest.len());
-        let (header, data) = rest.split_at_checked(length.ok_or("no safetensors file, or cut in its header")?)
+        let (header, data) = rest
+            .split_at_checked(length.ok_or("no safetensors file, or cut in its header")?)
             .ok_or("the file is cut")?;
         let header: BTreeMap<String, serde_json::Value> =
             serde_json::from_slice(header).map_err(|e| format!("the header is not as safetensors writes it: {e}"))?;
@@ -57,7 +58,8 @@ impl SafeTensors {
             }
             let entry: Entry = serde_json::from_value(value).map_err(|e| format!("{name}: {e}"))?;
             let (from, to) = entry.data_offsets;
-            let raw = data.get(from..to).ok_or_else(|| format!("{name}: the file is cut: it has no bytes {from}..{to}"))?;
+            let raw =
+                data.get(from..to).ok_or_else(|| format!("{name}: the file is cut: it has no bytes {from}..{to}"))?;
             let values = floats(&entry.dtype, raw).ok_or_else(|| format!("{name}: {} is not read", entry.dtype))?;
             let len = entry.shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d));
             if len != Some(values.len()) {

@@ -16,12 +16,12 @@ use perface::model::card::{Agreement, ModelCard};
 use perface::model::pack::sha256_hex;
 use perface::splits::{self, SplitOptions};
 use perface::triplets::{self, Triplet};
+use perface_conv::Graph;
 use perface_train::crops::{self, CropReport, CropRequest};
 use perface_train::data::{Dataset, DatasetOptions};
+use perface_train::export;
 use perface_train::features::{self, Features, LinearMap};
 use perface_train::frozen;
-use perface_conv::Graph;
-use perface_train::export;
 use perface_train::inputs::{Crops, Inputs, Rows};
 use perface_train::learner::{Learner, LinearHead};
 use perface_train::network::{self, NetworkLearner};
@@ -69,11 +69,17 @@ impl Train {
         })
         .context("Ctrl-C cannot be watched")?;
         let split_sha256 = sha256_hex(&triplets::csv(&list)?);
-        let ready = Ready { session: &session, data: &data, pixels: usable, data_sha256: cut.sha256.clone(), split_sha256, stop };
+        let ready = Ready {
+            session: &session,
+            data: &data,
+            pixels: usable,
+            data_sha256: cut.sha256.clone(),
+            split_sha256,
+            stop,
+        };
         let mut records = Vec::new();
         for seed in self.seed..self.seed + u64::from(self.repeat) {
-            let folder =
-                if self.repeat == 1 { self.out.clone() } else { self.out.join(format!("seed-{seed}")) };
+            let folder = if self.repeat == 1 { self.out.clone() } else { self.out.join(format!("seed-{seed}")) };
             let record = self.one(&ready, seed, &folder, common)?;
             let interrupted = record.interrupted;
             records.push(record);
@@ -95,12 +101,8 @@ impl Train {
     fn triplets(&self) -> Result<Vec<Triplet>> {
         let mut list = triplets::read(&self.list, &self.columns)?;
         if let Some(scheme) = self.split.scheme {
-            let options = SplitOptions {
-                scheme,
-                test: self.split.test_share,
-                val: self.split.val_share,
-                strata: HashMap::new(),
-            };
+            let options =
+                SplitOptions { scheme, test: self.split.test_share, val: self.split.val_share, strata: HashMap::new() };
             let parts = splits::draw(&list, &options, Seed::new(self.split.split_seed.into()))?;
             list.iter_mut().zip(parts).for_each(|(triplet, part)| triplet.split = part);
         } else if list.iter().all(|triplet| triplet.split.is_none()) {
@@ -237,12 +239,7 @@ impl Train {
             eprintln!("perface: {} has normalisations folded into convolutions; what is left is trained", self.model);
         }
         let (preprocessing, sha256) = (imported.preprocessing(&card.preprocessing), card.sha256.clone());
-        Ok(Start {
-            graph: imported.graph,
-            values: imported.values,
-            card: ModelCard { preprocessing, ..card },
-            sha256,
-        })
+        Ok(Start { graph: imported.graph, values: imported.values, card: ModelCard { preprocessing, ..card }, sha256 })
     }
 
     /// Run the loop on `learner`.
