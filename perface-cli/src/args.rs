@@ -64,6 +64,10 @@ pub enum Command {
     Eval(commands::eval::Eval),
     /// Run the paper's protocol, or say which files to bring.
     Reproduce(commands::reproduce::Reproduce),
+    /// Fit a similarity to people's judgements.
+    Train(Box<commands::train::Train>),
+    /// Turn weights of PyTorch into an ONNX file, and back.
+    Export(commands::export::Export),
     /// List, fetch, verify and add networks.
     Models(commands::models::Models),
 }

@@ -48,7 +48,20 @@ fn cover(photos: &Path, out: &Path, more: &[&str]) -> Output {
 
 #[test]
 fn every_command_has_help_with_an_example() {
-    let commands = ["demo", "anonymize", "audit", "detect", "compare", "group", "rank", "pool", "models", "reproduce"];
+    let commands = [
+        "demo",
+        "anonymize",
+        "audit",
+        "detect",
+        "compare",
+        "group",
+        "rank",
+        "pool",
+        "models",
+        "reproduce",
+        "train",
+        "export",
+    ];
     let deeper = [
         ["pool", "build"],
         ["pool", "list"],

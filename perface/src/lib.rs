@@ -15,6 +15,8 @@ pub mod summary;
 pub mod table;
 pub mod triplets;
 
+pub mod splits;
+
 pub mod ink;
 pub mod photo;
 pub mod resample;

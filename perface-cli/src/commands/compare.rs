@@ -46,6 +46,12 @@ struct Triplet {
     cosine_b: f32,
     /// `a`, `b`, or `tie`.
     closer: &'static str,
+    /// Share of people expected to call a closer, where the model was calibrated.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expected_share_a: Option<f64>,
+    /// Whose answers that rests on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    calibrated_on: Option<String>,
 }
 
 impl Compare {
@@ -83,6 +89,8 @@ impl Compare {
                     cosine_a,
                     cosine_b,
                     closer,
+                    expected_share_a: card.agreement.as_ref().map(|scale| scale.share_for_a(cosine_a, cosine_b)),
+                    calibrated_on: card.agreement.as_ref().map(|scale| scale.source.clone()),
                 };
                 output::print(common.json, &triplet, triplet_text)?;
             }
@@ -107,9 +115,16 @@ fn triplet_text(triplet: &Triplet) -> String {
         "b" => format!("{} is closer", triplet.b.display()),
         _ => "both are equally close".to_owned(),
     };
+    let people = match (triplet.expected_share_a, &triplet.calibrated_on) {
+        (Some(share), Some(source)) => {
+            let share = if triplet.closer == "b" { 1.0 - share } else { share };
+            format!("\n{:.0} % of people are expected to say so ({source})", 100.0 * share)
+        }
+        _ => String::new(),
+    };
     let Triplet { similarity, reference, cosine_a, cosine_b, a, b, .. } = triplet;
     format!(
-        "{similarity} to {}:\n  {:.3}  {}\n  {:.3}  {}\n{closer}",
+        "{similarity} to {}:\n  {:.3}  {}\n  {:.3}  {}\n{closer}{people}",
         reference.display(),
         cosine_a,
         a.display(),

@@ -7,12 +7,14 @@ pub mod demo;
 pub mod detect;
 mod dry_run;
 pub mod eval;
+pub mod export;
 pub mod group;
 pub mod models;
 pub mod pool;
 pub mod rank;
 pub mod reproduce;
 pub mod study;
+pub mod train;
 
 use anyhow::Result;
 
@@ -33,6 +35,8 @@ pub fn run(cli: &Cli) -> Result<Outcome> {
         Command::Eval(command) => command.run(&cli.common),
         Command::Reproduce(command) => command.run(&cli.common),
         Command::Study(command) => command.run(&cli.common),
+        Command::Train(command) => command.run(&cli.common),
+        Command::Export(command) => command.run(&cli.common),
         Command::Models(command) => command.run(&cli.common),
     }
 }

@@ -183,6 +183,7 @@ impl Add {
             },
             embedding_len: None,
             same_person: None,
+            agreement: None,
             licence: "unknown".to_owned(),
             source: self.file.display().to_string(),
             sha256: String::new(),

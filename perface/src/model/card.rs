@@ -136,6 +136,9 @@ pub struct ModelCard {
     /// Cosine from which two faces count as one person, and where that number comes from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub same_person: Option<Threshold>,
+    /// What differences of its similarity mean to people, if that was fitted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agreement: Option<Agreement>,
     /// Licence of the weights.
     pub licence: String,
     /// Where the weights come from.
@@ -151,6 +154,24 @@ pub struct Threshold {
     pub cosine: f32,
     /// Who says so.
     pub source: String,
+}
+
+/// P(people call A closer) = σ((s_A − s_B) / tau).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Agreement {
+    /// The scale, in units of similarity.
+    pub tau: f64,
+    /// Answers it was fitted to.
+    pub n: usize,
+    /// Whose answers they are.
+    pub source: String,
+}
+
+impl Agreement {
+    /// Share of people expected to call A closer, in `(0, 1)`, from the similarities of both.
+    pub fn share_for_a(&self, similarity_a: f32, similarity_b: f32) -> f64 {
+        1.0 / (1.0 + (f64::from(similarity_b - similarity_a) / self.tau).exp())
+    }
 }
 
 impl ModelCard {

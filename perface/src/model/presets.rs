@@ -190,6 +190,7 @@ fn card(preset: &Preset, complete: impl Fn(Preprocessing) -> Preprocessing) -> M
         preprocessing: complete(plain(preset.size_px.0, preset.size_px.1, Channels::Rgb)),
         embedding_len: Some(preset.length),
         same_person: preset.cosine.map(|cosine| Threshold { cosine, source: source.to_owned() }),
+        agreement: None,
         licence: preset.licence.to_owned(),
         source: preset.source.to_owned(),
         sha256: String::new(),

@@ -161,7 +161,7 @@ fn integers(tensor: &TensorProto) -> Option<Vec<i64>> {
 }
 
 /// The values of a float constant; `None` if there are not as many as its shape promises.
-pub(crate) fn floats(tensor: &TensorProto) -> Option<Vec<f32>> {
+pub fn floats(tensor: &TensorProto) -> Option<Vec<f32>> {
     let len = tensor.len().filter(|&len| len <= MAX_CONSTANT_LEN)?;
     if tensor.data_type != data_type::FLOAT {
         return None;

@@ -159,6 +159,7 @@ pub fn embedder(model: impl Model + 'static) -> Embedder {
         },
         embedding_len: Some(2),
         same_person: None,
+        agreement: None,
         licence: String::new(),
         source: String::new(),
         sha256: String::new(),

@@ -203,6 +203,7 @@ pub fn part(name: &str) -> Option<ModelCard> {
         },
         embedding_len: None,
         same_person: None,
+        agreement: None,
         licence: licence.to_owned(),
         source: source.to_owned(),
         sha256: String::new(),
