@@ -236,9 +236,21 @@ unsafe fn tile_kernel<S: Simd, const R: usize, const P: usize, const V: usize>(
     }
 }
 
+/// Pixels of the largest tile.
+const MOST: usize = 14;
+
+/// Do `$body` for each `$i` below `$n`, at most [`MOST`], without a loop: the sums must be told apart before registers are given out.
+macro_rules! unroll {
+    ($n:expr, $i:ident, $body:expr) => { unroll!(@ $n, $i, $body; 0 1 2 3 4 5 6 7 8 9 10 11 12 13) };
+    (@ $n:expr, $i:ident, $body:expr; $($k:literal)*) => {
+        $(if $k < $n {
+            let $i: usize = $k;
+            $body;
+        })*
+    };
+}
+
 /// Add up one tile of `R` rows, `P` pixels and `V` vectors, whose inputs stand `STEP` numbers apart.
-///
-/// Not inlined, so that each shape gets registers of its own.
 #[inline(always)]
 unsafe fn tile_strided<S: Simd, const R: usize, const P: usize, const V: usize, const STEP: usize>(
     pass: &Pass,
@@ -252,94 +264,78 @@ unsafe fn tile_strided<S: Simd, const R: usize, const P: usize, const V: usize, 
     let input_blocks = channels.input_blocks();
     // SAFETY: every address below is inside the activation or its border, by the geometry of the job; weights are read panel by panel.
     unsafe {
-        let mut acc = [[[S::zero(); V]; P]; R];
+        let (mut low, mut high) = ([S::zero(); MOST], [S::zero(); MOST]);
         for block in 0..input_blocks {
             let source = if channels.block_diagonal { column.block } else { block };
             let used = (channels.inputs - source * BLOCK).min(BLOCK);
             for &tap in &job.taps {
-                let mut x: [*const f32; R] = [std::ptr::null(); R];
-                for r in 0..R {
-                    x[r] = pass.x.add(tile.from[r] + source * job.from.block).offset(tap);
-                }
+                let x = pass.x.add(source * job.from.block).offset(tap);
+                let (first, second) = (x.add(tile.from[0]), x.add(tile.from[R - 1]));
                 for c in 0..used {
-                    let mut weights = [S::zero(); V];
-                    for v in 0..V {
-                        weights[v] = S::load(w.add(c * column.width + v * S::LANES));
-                    }
-                    for r in 0..R {
-                        for p in 0..P {
-                            let value = S::splat(x[r].add(p * STEP + c));
-                            for v in 0..V {
-                                acc[r][p][v] = S::mul_add(value, weights[v], acc[r][p][v]);
-                            }
+                    let weights = w.add(c * column.width);
+                    let w_low = S::load(weights);
+                    let w_high = if V == 2 { S::load(weights.add(S::LANES)) } else { w_low };
+                    unroll!(R * P, i, {
+                        let row = if i < P { first } else { second };
+                        let value = S::splat(row.add((i % P) * STEP + c));
+                        low[i] = S::mul_add(value, w_low, low[i]);
+                        if V == 2 {
+                            high[i] = S::mul_add(value, w_high, high[i]);
                         }
-                    }
+                    });
                 }
                 w = w.add(BLOCK * column.width);
             }
         }
-        finish::<S, R, P, V>(pass, unit, column, tile, &mut acc);
+        finish::<S, R, P>(pass, unit, column.block * BLOCK + column.at, tile, low);
+        if V == 2 {
+            finish::<S, R, P>(pass, unit, column.block * BLOCK + column.at + S::LANES, tile, high);
+        }
     }
 }
 
-/// Apply the epilogue and store.
+/// Apply the epilogue to one vector of channels from `channel` on, and store.
 #[inline(always)]
-unsafe fn finish<S: Simd, const R: usize, const P: usize, const V: usize>(
+unsafe fn finish<S: Simd, const R: usize, const P: usize>(
     pass: &Pass,
     unit: usize,
-    column: Column,
+    channel: usize,
     tile: Tile,
-    acc: &mut [[[S::V; V]; P]; R],
+    mut acc: [S::V; MOST],
 ) {
     let job = pass.job;
     let e = pass.epilogue;
     // SAFETY: per-channel arrays are padded to whole blocks, `add` is laid out as the output, `sums` has a slot for each unit.
     unsafe {
-        for v in 0..V {
-            let within = column.at + v * S::LANES;
-            let channel = column.block * BLOCK + within;
-            if !e.scale.is_null() {
-                let (scale, shift) = (S::load(e.scale.add(channel)), S::load(e.shift.add(channel)));
-                for r in 0..R {
-                    for p in 0..P {
-                        acc[r][p][v] = S::mul_add(acc[r][p][v], scale, shift);
-                    }
-                }
-            }
-            if !e.slope.is_null() {
-                let slope = S::load(e.slope.add(channel));
-                for r in 0..R {
-                    for p in 0..P {
-                        acc[r][p][v] = S::prelu(acc[r][p][v], slope);
-                    }
-                }
-            }
-            let at = (channel / BLOCK) * job.to.block + channel % BLOCK;
-            for r in 0..R {
-                for p in 0..P {
-                    let to = tile.to[r] + at + p * job.to.pixel;
-                    if !e.add.is_null() {
-                        acc[r][p][v] = S::add(acc[r][p][v], S::load(e.add.add(to)));
-                    }
-                    S::store(pass.y.add(to), acc[r][p][v]);
-                }
-            }
-            if !e.sums.is_null() {
-                let (mut sum, mut squares) = (S::zero(), S::zero());
-                for r in 0..R {
-                    for p in 0..P {
-                        sum = S::add(sum, acc[r][p][v]);
-                        squares = S::mul_add(acc[r][p][v], acc[r][p][v], squares);
-                    }
-                }
-                let mut spilled = [[0f32; BLOCK]; 2];
-                S::store(spilled[0].as_mut_ptr(), sum);
-                S::store(spilled[1].as_mut_ptr(), squares);
-                let slot = e.sums.add(unit * 2 * pass.padded + channel);
-                for lane in 0..S::LANES {
-                    *slot.add(lane) += f64::from(spilled[0][lane]);
-                    *slot.add(pass.padded + lane) += f64::from(spilled[1][lane]);
-                }
+        if !e.scale.is_null() {
+            let (scale, shift) = (S::load(e.scale.add(channel)), S::load(e.shift.add(channel)));
+            unroll!(R * P, i, acc[i] = S::mul_add(acc[i], scale, shift));
+        }
+        if !e.slope.is_null() {
+            let slope = S::load(e.slope.add(channel));
+            unroll!(R * P, i, acc[i] = S::prelu(acc[i], slope));
+        }
+        let at = (channel / BLOCK) * job.to.block + channel % BLOCK;
+        if !e.add.is_null() {
+            unroll!(R * P, i, {
+                let to = tile.to[i / P] + at + (i % P) * job.to.pixel;
+                acc[i] = S::add(acc[i], S::load(e.add.add(to)));
+            });
+        }
+        unroll!(R * P, i, S::store(pass.y.add(tile.to[i / P] + at + (i % P) * job.to.pixel), acc[i]));
+        if !e.sums.is_null() {
+            let (mut sum, mut squares) = (S::zero(), S::zero());
+            unroll!(R * P, i, {
+                sum = S::add(sum, acc[i]);
+                squares = S::mul_add(acc[i], acc[i], squares);
+            });
+            let mut spilled = [[0f32; BLOCK]; 2];
+            S::store(spilled[0].as_mut_ptr(), sum);
+            S::store(spilled[1].as_mut_ptr(), squares);
+            let slot = e.sums.add(unit * 2 * pass.padded + channel);
+            for lane in 0..S::LANES {
+                *slot.add(lane) += f64::from(spilled[0][lane]);
+                *slot.add(pass.padded + lane) += f64::from(spilled[1][lane]);
             }
         }
     }
