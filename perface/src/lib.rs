@@ -15,7 +15,6 @@ pub mod summary;
 pub mod table;
 pub mod triplets;
 
-pub mod splits;
 
 pub mod ink;
 pub mod photo;

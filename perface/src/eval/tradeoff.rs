@@ -194,6 +194,7 @@ mod tests {
             models: Vec::new(),
             summary: Summary::of(&photos),
             photos,
+            skipped: Vec::new(),
             timings_ms: BTreeMap::new(),
         }
     }
