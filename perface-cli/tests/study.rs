@@ -20,7 +20,8 @@ fn faces(count: usize) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let mut list = "image,gender,age\n".to_owned();
     for n in 0..count {
-        let _ = writeln!(list, "{n}.jpg,{},{}", if n % 2 == 0 { "male" } else { "female" }, if n < 4 { 17 } else { 30 });
+        let _ =
+            writeln!(list, "{n}.jpg,{},{}", if n % 2 == 0 { "male" } else { "female" }, if n < 4 { 17 } else { 30 });
     }
     fs::write(folder.path().join("groups.csv"), list).unwrap();
     folder
@@ -96,10 +97,15 @@ fn votes_become_a_table_and_a_report() {
     ]);
     assert!(output.status.success(), "{output:?}");
     let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!((report["samples"]["d1_majority"].as_u64(), report["samples"]["d2_unanimous"].as_u64()), (Some(16), Some(12)));
+    assert_eq!(
+        (report["samples"]["d1_majority"].as_u64(), report["samples"]["d2_unanimous"].as_u64()),
+        (Some(16), Some(12))
+    );
     let table = text(&out.join("triplets.csv"));
     assert_eq!(table.lines().count(), 17);
-    assert!(table.contains("t001-s001,t001,s001,pictures/t001/s001c.jpg,pictures/t001/s001a.jpg,pictures/t001/s001b.jpg,2,1,real,"));
+    assert!(table.contains(
+        "t001-s001,t001,s001,pictures/t001/s001c.jpg,pictures/t001/s001a.jpg,pictures/t001/s001b.jpg,2,1,real,"
+    ));
     assert!(text(&out.join("study_report.html")).contains("Krippendorff"));
 }
 
@@ -107,7 +113,8 @@ fn votes_become_a_table_and_a_report() {
 fn anothers_answers_are_imported_by_their_own_names() {
     let folder = tempfile::tempdir().unwrap();
     let (path, out) = (folder.path().join("theirs.csv"), folder.path().join("out"));
-    fs::write(&path, "anchor,L,R,said\nc.png,x.png,y.png,left\nc.png,x.png,y.png,right\nc.png,x.png,y.png,left\n").unwrap();
+    fs::write(&path, "anchor,L,R,said\nc.png,x.png,y.png,left\nc.png,x.png,y.png,right\nc.png,x.png,y.png,left\n")
+        .unwrap();
     let import = |choices: &str| {
         study(&[
             "import",
