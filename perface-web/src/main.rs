@@ -203,10 +203,12 @@ fn simulate(command: &Simulate) -> Result<()> {
     let (now_ms, clock) = simulate::simulated_clock();
     let options = Options { clock, skip_missing: true, ..Default::default() };
     let state = State::open(&command.study, options)?;
-    let simulated = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?
-        .block_on(simulate::run(&app(state.clone()), &state, &now_ms, &population))?;
+    let simulated = tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(simulate::run(
+        &app(state.clone()),
+        &state,
+        &now_ms,
+        &population,
+    ))?;
     println!("simulated: nobody was asked");
     println!("{}", serde_json::to_string_pretty(&simulated)?);
     Ok(())

@@ -291,7 +291,8 @@ impl Office {
         let number = (0..who.asked.len()).rev().find(|number| self.question_id(person, *number) == id);
         let number = number.ok_or(Failure::Refused(Refused::NotOpen))?;
         let asked = *who.asked.get(number).ok_or(Failure::Refused(Refused::NotOpen))?;
-        let before = number.checked_sub(1).and_then(|earlier| who.asked.get(earlier)).and_then(|earlier| earlier.answer);
+        let before =
+            number.checked_sub(1).and_then(|earlier| who.asked.get(earlier)).and_then(|earlier| earlier.answer);
         let seen_at_ms = before.map_or(asked.asked_at_ms, |answer| answer.answered_at_ms.max(asked.asked_at_ms));
         let ms = ms.min(now_ms.saturating_sub(seen_at_ms));
         let choice = if left { asked.left } else { asked.left.other() };

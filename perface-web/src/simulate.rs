@@ -137,7 +137,11 @@ pub async fn run(app: &Router, state: &State, now_ms: &AtomicU64, population: &P
             if progress.needed == 0 {
                 break;
             }
-            ensure!(joined < 10 * population.people.max(1), "{} answers are missing and nobody can give them", progress.needed);
+            ensure!(
+                joined < 10 * population.people.max(1),
+                "{} answers are missing and nobody can give them",
+                progress.needed
+            );
             people.push(join(app, false, usize::MAX).await?);
             joined += 1;
             // Whoever left gives up the questions that waited for them.

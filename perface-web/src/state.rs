@@ -82,10 +82,8 @@ impl State {
     pub fn open(folder: &Path, options: Options) -> Result<Self> {
         let study = Arc::new(Study::read(folder)?);
         let texts = texts::read(folder)?;
-        let is_there =
-            |sample| Place::ALL.iter().all(|place| pictures::path_of(folder, sample, *place).is_file());
-        let askable: Vec<bool> =
-            study.samples.iter().map(|sample| options.placeholders || is_there(sample)).collect();
+        let is_there = |sample| Place::ALL.iter().all(|place| pictures::path_of(folder, sample, *place).is_file());
+        let askable: Vec<bool> = study.samples.iter().map(|sample| options.placeholders || is_there(sample)).collect();
         let left_out = askable.iter().filter(|askable| !**askable).count();
         ensure!(
             left_out == 0 || options.skip_missing,

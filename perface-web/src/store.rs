@@ -101,9 +101,9 @@ impl Store {
     pub fn load(&self, study: &Study, askable: impl Fn(usize) -> bool) -> Result<(Vec<PersonRow>, Desk)> {
         let mut desk = Desk::new(study, askable);
         let mut people = Vec::new();
-        let mut statement = self
-            .connection
-            .prepare("SELECT number, token_hash, external, joined_at, practised, withdrawn_at FROM person ORDER BY number")?;
+        let mut statement = self.connection.prepare(
+            "SELECT number, token_hash, external, joined_at, practised, withdrawn_at FROM person ORDER BY number",
+        )?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
             let number: usize = row.get(0)?;
@@ -130,9 +130,7 @@ impl Store {
             let (sample, choice): (String, Option<String>) = (row.get(1)?, row.get(5)?);
             let side = |text: &str| text.parse::<Side>().map_err(anyhow::Error::msg);
             let answer = match choice {
-                Some(choice) => {
-                    Some(Answer { choice: side(&choice)?, ms: row.get(6)?, answered_at_ms: row.get(7)? })
-                }
+                Some(choice) => Some(Answer { choice: side(&choice)?, ms: row.get(6)?, answered_at_ms: row.get(7)? }),
                 None => None,
             };
             let asked = Asked {
@@ -255,7 +253,11 @@ mod tests {
     fn the_disk_is_waited_for() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path(), &placeholder_study(2, 2, 1)).unwrap();
-        let pragma = |name: &str| store.connection.pragma_query_value(None, name, |row| row.get::<_, String>(0).or_else(|_| row.get::<_, i64>(0).map(|n| n.to_string())));
+        let pragma = |name: &str| {
+            store.connection.pragma_query_value(None, name, |row| {
+                row.get::<_, String>(0).or_else(|_| row.get::<_, i64>(0).map(|n| n.to_string()))
+            })
+        };
         assert_eq!(pragma("journal_mode").unwrap(), "wal");
         assert_eq!(pragma("synchronous").unwrap(), "2", "FULL");
         assert_eq!(pragma("secure_delete").unwrap(), "1");

@@ -13,7 +13,7 @@ function h(name, attributes = {}, ...children) {
     if (key.startsWith("on")) element.addEventListener(key.slice(2), value);
     else if (value !== false && value != null) element.setAttribute(key, value);
   }
-  element.append(...children.flat().filter((child) => child != null));
+  element.append(...children.flat(Infinity).filter((child) => child != null));
   return element;
 }
 
@@ -89,7 +89,7 @@ function draw(data) {
         h("p", {}, `Left face chosen: ${interval(data.left)}. Without side bias it is 50 %.`))),
     h("h2", {}, "People"),
     h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "People" }, h("table", {},
-      h("thead", {}, h("tr", {}, ["Person", "Status", "Answers", "Valid", "Dummies missed", "Too fast", "Same on repeats", "Left chosen", "Agree with majority", "Median time", "Last seen (UTC)"].map((t) => h("th", { scope: "col" }, t)))),
+      h("thead", {}, h("tr", {}, ["Person", "Status", "Answers", "Valid", "Dummies missed", "Too fast", "Repeats alike", "Left chosen", "With majority", "Median time", "Last seen (UTC)"].map((t) => h("th", { scope: "col" }, t)))),
       h("tbody", {}, data.people.map((p) => {
         const s = p.summary;
         const share = (x) => (x ? `${percent(x.value)} of ${x.n}` : "–");

@@ -16,7 +16,7 @@ function h(name, attributes = {}, ...children) {
     else if (value === true) element.setAttribute(key, "");
     else if (value !== false && value != null) element.setAttribute(key, value);
   }
-  element.append(...children.flat().filter((child) => child != null));
+  element.append(...children.flat(Infinity).filter((child) => child != null));
   return element;
 }
 
@@ -269,7 +269,7 @@ async function ask(question, options) {
   const right = choice("right", "Right", "→");
   const stage = h("div", { class: "stage loading", role: "group", "aria-labelledby": "q" },
     h("figure", { class: "above" }, above),
-    h("p", { class: "question", id: "q" }, "Which face looks more like the one above?"),
+    h("p", { class: "question", id: "q" }, "Which face looks more like the one ", h("span", { class: "tall" }, "above"), h("span", { class: "wide" }, "in the middle"), "?"),
     left, right);
   const bar = h("div", { class: "bar" },
     h("span", { class: "count" }, options.count),

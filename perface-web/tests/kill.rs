@@ -91,7 +91,8 @@ fn fifty_kills_lose_no_acknowledged_answer() {
                         // An answer may be on the disk whose acknowledgement the kill cut off: one more at most.
                         assert!(has >= had, "{had} answers were acknowledged, {has} are there");
                         acknowledged.lock().unwrap().insert(person, has);
-                        let body = json!({ "question": next["question"]["id"], "choice": "left", "ms": 900 }).to_string();
+                        let body =
+                            json!({ "question": next["question"]["id"], "choice": "left", "ms": 900 }).to_string();
                         match request(&mut stream, "POST", "/api/answers", &token, &body) {
                             Some(reply) => next = reply,
                             None => return,

@@ -46,7 +46,11 @@ fn forged_questions_are_refused() {
         get(&app, "/api/next", Some(&token)).await;
         for question in ["", "0", study.samples[0].id.as_str(), &"0".repeat(32)] {
             let answer = json!({ "question": question, "choice": "left", "ms": 900 });
-            assert_eq!(post(&app, "/api/answers", Some(&token), &answer).await.status, StatusCode::CONFLICT, "{question}");
+            assert_eq!(
+                post(&app, "/api/answers", Some(&token), &answer).await.status,
+                StatusCode::CONFLICT,
+                "{question}"
+            );
         }
         assert_eq!(get(&app, "/api/next", Some(&token)).await.json()["answered"], 0);
     });
@@ -108,7 +112,16 @@ fn oversized_and_malformed_bodies_are_refused() {
     block_on(async {
         let token = join(&app).await;
         let long = format!("{{\"question\":\"{}\",\"choice\":\"left\",\"ms\":1}}", "x".repeat(MAX_BODY_BYTES));
-        for body in [long.as_str(), "", "{", "[]", "\u{0}", "{\"question\":1,\"choice\":\"left\",\"ms\":1}", "{\"question\":\"x\",\"choice\":\"both\",\"ms\":1}", "{\"question\":\"x\",\"choice\":\"left\",\"ms\":-1}"] {
+        for body in [
+            long.as_str(),
+            "",
+            "{",
+            "[]",
+            "\u{0}",
+            "{\"question\":1,\"choice\":\"left\",\"ms\":1}",
+            "{\"question\":\"x\",\"choice\":\"both\",\"ms\":1}",
+            "{\"question\":\"x\",\"choice\":\"left\",\"ms\":-1}",
+        ] {
             let reply = send(&app, Method::POST, "/api/answers", Some(&token), body.to_owned()).await;
             assert_eq!(reply.status, StatusCode::BAD_REQUEST, "{}", &body[..body.len().min(60)]);
         }
@@ -181,7 +194,9 @@ fn every_reply_forbids_what_pages_do_not_need() {
             }
             // Scripts have an address and no content.
             for script in page.split("<script").skip(1) {
-                assert!(script.starts_with(" src=\"/static/") && script.split_once('>').unwrap().1.starts_with("</script>"));
+                assert!(
+                    script.starts_with(" src=\"/static/") && script.split_once('>').unwrap().1.starts_with("</script>")
+                );
             }
         }
     });
@@ -219,7 +234,11 @@ fn picture_names_and_sizes_tell_nothing() {
                 }
                 // The reply says nothing else of the sample.
                 let text = next.to_string();
-                assert!(study.samples.iter().all(|s| !text.contains(&s.id)) && !text.contains("dummy") && !text.contains("real"));
+                assert!(
+                    study.samples.iter().all(|s| !text.contains(&s.id))
+                        && !text.contains("dummy")
+                        && !text.contains("real")
+                );
                 let answer = json!({ "question": next["question"]["id"], "choice": "left", "ms": 900 });
                 post(&app, "/api/answers", Some(&token), &answer).await;
                 let gone = get(&app, next["question"]["above"].as_str().unwrap(), None).await;
@@ -259,7 +278,8 @@ fn withdrawal_deletes_the_answers_and_ends_the_link() {
         let token = post(&app, "/api/people", None, &body).await.json()["token"].as_str().unwrap().to_owned();
         for _ in 0..3 {
             let question = get(&app, "/api/next", Some(&token)).await.json()["question"]["id"].clone();
-            post(&app, "/api/answers", Some(&token), &json!({ "question": question, "choice": "left", "ms": 900 })).await;
+            post(&app, "/api/answers", Some(&token), &json!({ "question": question, "choice": "left", "ms": 900 }))
+                .await;
         }
         let reply = send(&app, Method::DELETE, "/api/me", Some(&token), "").await;
         assert_eq!((reply.status, &reply.json()["state"]), (StatusCode::OK, &json!("withdrawn")));
@@ -293,7 +313,8 @@ fn times_longer_than_the_question_was_open_are_cut() {
     block_on(async {
         let token = join(&app).await;
         let question = get(&app, "/api/next", Some(&token)).await.json()["question"]["id"].clone();
-        post(&app, "/api/answers", Some(&token), &json!({ "question": question, "choice": "left", "ms": 3_600_000 })).await;
+        post(&app, "/api/answers", Some(&token), &json!({ "question": question, "choice": "left", "ms": 3_600_000 }))
+            .await;
         let researcher = researcher_token(folder.path()).unwrap();
         let votes = String::from_utf8(get(&app, "/api/researcher/votes.csv", Some(&researcher)).await.body).unwrap();
         let ms: u64 = votes.lines().nth(1).unwrap().split(',').nth(4).unwrap().parse().unwrap();

@@ -180,9 +180,13 @@ mod tests {
     #[test]
     fn intervals_hold_the_estimate_and_are_repeatable() {
         let votes: Vec<Votes> = (0..64).map(|i| if i % 3 == 0 { (2, 1) } else { (3, 0) }).collect();
-        let (target, triplet): (Vec<usize>, Vec<usize>) = ((0..64).map(|i| i / 8).collect(), (0..64).map(|i| i % 8).collect());
+        let (target, triplet): (Vec<usize>, Vec<usize>) =
+            ((0..64).map(|i| i / 8).collect(), (0..64).map(|i| i % 8).collect());
         let agreement = Agreement::of(&votes, &target, &triplet, Seed::new(1)).unwrap();
-        assert!(agreement.pairwise.low < agreement.pairwise.estimate && agreement.pairwise.estimate < agreement.pairwise.high);
+        assert!(
+            agreement.pairwise.low < agreement.pairwise.estimate
+                && agreement.pairwise.estimate < agreement.pairwise.high
+        );
         assert_eq!(Agreement::of(&votes, &target, &triplet, Seed::new(1)), Some(agreement));
     }
 

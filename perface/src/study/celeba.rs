@@ -220,7 +220,8 @@ impl<'a> Text<'a> {
         let mut lines = self.lines();
         let counted = lines.next().and_then(|(_, cells)| cells.first()?.parse::<usize>().ok());
         let counted = counted.ok_or_else(|| self.error(1, "the number of pictures is missing".to_owned()))?;
-        let (_, names) = lines.next().ok_or_else(|| self.error(2, "the names of the columns are missing".to_owned()))?;
+        let (_, names) =
+            lines.next().ok_or_else(|| self.error(2, "the names of the columns are missing".to_owned()))?;
         let rows: Vec<_> = lines.collect();
         if rows.len() != counted {
             return Err(self.error(1, format!("{counted} pictures are announced, {} follow", rows.len())));
@@ -246,7 +247,10 @@ mod tests {
     #[test]
     fn padded_columns_and_blank_lines_are_read_by_name() {
         let text = format!("3\n{NAMES} \n0.jpg  -1 -1  1 -1  1\r\n1.jpg   1  1 -1 -1 -1\n2.jpg -1 -1 -1  1  1 \n\n");
-        let folder = folder(&[(ATTRIBUTES, &text), (POSES, "3\nYaw Pitch Raw\n0.jpg 1.5 0 0\n1.jpg  -30.25 2 3\n2.jpg 0 0 0\n")]);
+        let folder = folder(&[
+            (ATTRIBUTES, &text),
+            (POSES, "3\nYaw Pitch Raw\n0.jpg 1.5 0 0\n1.jpg  -30.25 2 3\n2.jpg 0 0 0\n"),
+        ]);
         let faces = read(folder.path(), &[]).unwrap();
         let told: Vec<_> = faces.iter().map(|f| (f.gender, f.age_group, f.covered, f.yaw_deg)).collect();
         assert_eq!(

@@ -284,8 +284,7 @@ fn numbered<'a>(names: impl Iterator<Item = &'a str>) -> Vec<usize> {
 
 /// Distribution of answer times; `None` if there are none.
 pub fn times(ms: &[f64]) -> Option<Times> {
-    let mut histogram: Vec<(f64, usize)> =
-        (0..TIME_BINS).map(|bin| (250.0 * 1.5f64.powi(bin as i32), 0)).collect();
+    let mut histogram: Vec<(f64, usize)> = (0..TIME_BINS).map(|bin| (250.0 * 1.5f64.powi(bin as i32), 0)).collect();
     for time in ms {
         let last = TIME_BINS - 1;
         let bin = histogram.iter().position(|(end, _)| time < end).unwrap_or(last);
@@ -293,12 +292,7 @@ pub fn times(ms: &[f64]) -> Option<Times> {
             *count += 1;
         }
     }
-    Some(Times {
-        median_ms: quantile(ms, 0.5)?,
-        p05_ms: quantile(ms, 0.05)?,
-        p95_ms: quantile(ms, 0.95)?,
-        histogram,
-    })
+    Some(Times { median_ms: quantile(ms, 0.5)?, p05_ms: quantile(ms, 0.05)?, p95_ms: quantile(ms, 0.95)?, histogram })
 }
 
 fn patterns(votes: &[Votes]) -> Vec<Pattern> {
@@ -306,10 +300,8 @@ fn patterns(votes: &[Votes]) -> Vec<Pattern> {
     for vote in votes {
         *counts.entry(*vote).or_insert(0) += 1;
     }
-    let mut patterns: Vec<Pattern> = counts
-        .into_iter()
-        .map(|((votes_a, votes_b), samples)| Pattern { votes_a, votes_b, samples })
-        .collect();
+    let mut patterns: Vec<Pattern> =
+        counts.into_iter().map(|((votes_a, votes_b), samples)| Pattern { votes_a, votes_b, samples }).collect();
     patterns.sort_by_key(|p| (p.votes_a + p.votes_b, std::cmp::Reverse(p.votes_a)));
     patterns
 }
@@ -319,7 +311,8 @@ impl CloseReport {
     pub fn of_table(triplets: &[Triplet], splits: Option<SplitReport>, seed: u64) -> Self {
         let counted: Vec<Votes> = triplets.iter().map(|t| (t.votes_a, t.votes_b)).collect();
         let tied = triplets.iter().filter(|t| t.majority().is_none()).count();
-        let distinct = |of: fn(&Triplet) -> &str| triplets.iter().map(of).collect::<std::collections::HashSet<_>>().len();
+        let distinct =
+            |of: fn(&Triplet) -> &str| triplets.iter().map(of).collect::<std::collections::HashSet<_>>().len();
         let derived = triplets.iter().any(|t| t.kind == Kind::Derived);
         Self {
             schema: 1,
@@ -361,8 +354,8 @@ pub fn missing_pictures(triplets: &[Triplet], folder: &Path, most: usize) -> Vec
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::study::tests::tiny;
     use crate::study::Side;
+    use crate::study::tests::tiny;
     use crate::study::trial::Purpose;
     use crate::study::vote::utc;
 
@@ -405,7 +398,9 @@ mod tests {
         assert!(report.splits.is_some() && closed.triplets.iter().all(|t| t.split.is_some()), "{:?}", report.notes);
         assert_eq!(report.left.unwrap().n, 300);
         let read_back = crate::triplets::csv(&closed.triplets).unwrap();
-        assert!(String::from_utf8(read_back).unwrap().starts_with("sample_id,target_id,triplet_id,reference,a,b,votes_a"));
+        assert!(
+            String::from_utf8(read_back).unwrap().starts_with("sample_id,target_id,triplet_id,reference,a,b,votes_a")
+        );
     }
 
     #[test]

@@ -10,8 +10,8 @@ use std::path::Path;
 use rand_chacha::ChaCha20Rng;
 
 use super::face_list::{ADULT_FROM_YEARS, FaceEntry, FaceList, Pick};
-use super::{MAX_SAMPLES, Override, Place, Rules, Sample, SampleKind, Side, SourceTriplet, Study, Target, Variant};
 use super::relative_to;
+use super::{MAX_SAMPLES, Override, Place, Rules, Sample, SampleKind, Side, SourceTriplet, Study, Target, Variant};
 use crate::draw::{Seed, below, shuffle};
 use crate::error::{Error, Result};
 use crate::pool::Gender;
@@ -468,8 +468,9 @@ mod tests {
             pick(4, Some(("x", Place::A))),
             pick(6, Some(("x", Place::B))),
         ];
-        let drawn =
-            |picks: &[Pick]| design(&faces, &faces, picks, &small(), Path::new("/study"), &mut |_| Ok(None)).map(|d| d.0);
+        let drawn = |picks: &[Pick]| {
+            design(&faces, &faces, picks, &small(), Path::new("/study"), &mut |_| Ok(None)).map(|d| d.0)
+        };
         let study = drawn(&picks).unwrap();
         assert_eq!(study.of_kind(SampleKind::Real).count(), 1);
         assert_eq!(study.triplets[0].a, "../faces/4.jpg");

@@ -107,7 +107,8 @@ fn of_groups(path: &Path, names: &ColumnNames) -> Result<Vec<FaceEntry>> {
 
 fn of_pool(path: &Path) -> Result<Vec<FaceEntry>> {
     let list = Manifest::read(path, &ColumnNames::default(), &["id", "file", "gender"])?;
-    let missing = |line: u64| Error::Malformed { path: path.to_owned(), reason: format!("line {line}: gender is empty") };
+    let missing =
+        |line: u64| Error::Malformed { path: path.to_owned(), reason: format!("line {line}: gender is empty") };
     let one = |entry: manifest::Entry| {
         Ok(FaceEntry {
             gender: entry.gender.ok_or_else(|| missing(entry.line))?,

@@ -120,10 +120,13 @@ fn people(page: &mut Markup, report: &CloseReport) {
     ));
     page.raw("</p>\n<table><thead><tr><th>Person</th><th class=\"figure\">Valid</th><th class=\"figure\">Dummies missed</th>");
     page.raw("<th class=\"figure\">Too fast</th><th class=\"figure\">Same on repeats</th><th class=\"figure\">Left chosen</th>");
-    page.raw("<th class=\"figure\">Agrees with majority</th><th class=\"figure\">Median time</th></tr></thead><tbody>\n");
+    page.raw(
+        "<th class=\"figure\">Agrees with majority</th><th class=\"figure\">Median time</th></tr></thead><tbody>\n",
+    );
     for person in &report.people {
         page.raw("<tr>").cell("Person", &person_name(person));
-        let share = |p: Option<Proportion>| p.map_or("–".to_owned(), |p| format!("{:.0} % of {}", 100.0 * p.value, p.n));
+        let share =
+            |p: Option<Proportion>| p.map_or("–".to_owned(), |p| format!("{:.0} % of {}", 100.0 * p.value, p.n));
         for (label, text) in [
             ("Valid", format!("{} of {}", person.valid, person.answers)),
             ("Dummies missed", format!("{} of {}", person.missed, person.dummies)),
@@ -223,8 +226,7 @@ pub fn times_svg(histogram: &[(f64, usize)]) -> String {
         _ if end < 9950.0 => format!("{:.1}", end / 1e3),
         _ => format!("{:.0}", end / 1e3),
     };
-    let named: Vec<_> =
-        histogram.iter().enumerate().map(|(place, (end, n))| (name(place, *end), *n)).collect();
+    let named: Vec<_> = histogram.iter().enumerate().map(|(place, (end, n))| (name(place, *end), *n)).collect();
     bars("Answers by the time they took", "seconds, up to", &named)
 }
 

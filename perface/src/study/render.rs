@@ -85,7 +85,8 @@ pub fn tasks(study: &Study) -> Vec<Task> {
     let targets: HashMap<&str, usize> = study.targets.iter().enumerate().map(|(i, t)| (t.id.as_str(), i)).collect();
     let triplets: HashMap<&str, usize> = study.triplets.iter().enumerate().map(|(i, t)| (t.id.as_str(), i)).collect();
     let of_sample = |sample: &Sample| {
-        let ids = targets.get(sample.target_id.as_str()).copied().zip(triplets.get(sample.triplet_id.as_str()).copied());
+        let ids =
+            targets.get(sample.target_id.as_str()).copied().zip(triplets.get(sample.triplet_id.as_str()).copied());
         let files = Place::ALL.map(|place| (place, sample.picture(place)));
         ids.map(|(target, triplet)| files.map(|(place, file)| Task { target, triplet, place, file }))
     };

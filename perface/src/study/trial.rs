@@ -189,7 +189,8 @@ impl Desk {
     pub fn new(study: &Study, askable: impl Fn(usize) -> bool) -> Self {
         let kinds: Vec<SampleKind> = study.samples.iter().map(|sample| sample.kind).collect();
         let askable: Vec<bool> = (0..kinds.len()).map(askable).collect();
-        let is_dummy = |place: &usize| kinds.get(*place) == Some(&SampleKind::Dummy) && askable.get(*place) == Some(&true);
+        let is_dummy =
+            |place: &usize| kinds.get(*place) == Some(&SampleKind::Dummy) && askable.get(*place) == Some(&true);
         Self {
             seed: Seed::new(study.seed.into()),
             rules: study.rules,
@@ -373,7 +374,8 @@ impl Desk {
         let mut best = Vec::new();
         for (place, (tally, awaited)) in self.tallies.iter().zip(&awaited).enumerate() {
             let answers = tally.valid + awaited;
-            if answers > fewest || answers >= self.rules.k || !self.is_real(place) || who.seen.get(place) == Some(&true) {
+            if answers > fewest || answers >= self.rules.k || !self.is_real(place) || who.seen.get(place) == Some(&true)
+            {
                 continue;
             }
             if answers < fewest {
@@ -427,7 +429,9 @@ impl Desk {
     }
 
     fn note_asked(&mut self, person: usize, asked: Asked) {
-        let (Some(who), Some(tally)) = (self.people.get_mut(person), self.tallies.get_mut(asked.sample)) else { return };
+        let (Some(who), Some(tally)) = (self.people.get_mut(person), self.tallies.get_mut(asked.sample)) else {
+            return;
+        };
         who.last_seen_ms = who.last_seen_ms.max(asked.asked_at_ms);
         if asked.purpose == Purpose::Real {
             if let Some(seen) = who.seen.get_mut(asked.sample) {
@@ -502,7 +506,13 @@ mod tests {
     }
 
     /// Answer the open question of `person` with `choose`; false if there is none.
-    fn step(desk: &mut Desk, person: usize, now_ms: u64, ms: u64, choose: impl Fn(&Asked, Option<Side>) -> Side) -> bool {
+    fn step(
+        desk: &mut Desk,
+        person: usize,
+        now_ms: u64,
+        ms: u64,
+        choose: impl Fn(&Asked, Option<Side>) -> Side,
+    ) -> bool {
         let Next::Ask(number, _) = desk.next(person, now_ms).unwrap() else { return false };
         let asked = desk.people()[person].asked[number];
         let choice = choose(&asked, desk.correct[asked.sample]);

@@ -269,7 +269,12 @@ mod tests {
         assert_eq!(parse(Path::new("votes.csv"), &text).unwrap(), votes);
         let foreign = parse(Path::new("v.csv"), b"sample_id,person_id,choice\nx,p,B\n").unwrap();
         assert!(foreign[0].valid && foreign[0].choice == Side::B && foreign[0].purpose == Purpose::Real);
-        assert!(parse(Path::new("v.csv"), b"sample_id,person_id,choice\nx,p,C\n").unwrap_err().to_string().contains("line 2"));
+        assert!(
+            parse(Path::new("v.csv"), b"sample_id,person_id,choice\nx,p,C\n")
+                .unwrap_err()
+                .to_string()
+                .contains("line 2")
+        );
     }
 
     #[test]

@@ -14,10 +14,8 @@ use crate::output::Outcome;
 
 /// Options of `study`.
 #[derive(Args)]
-#[command(
-    after_help = "Examples:\n  perface study design faces/ --out study/\n  perface study render study/\n  \
-                  perface study serve study/\n  perface study close study/"
-)]
+#[command(after_help = "Examples:\n  perface study design faces/ --out study/\n  perface study render study/\n  \
+                  perface study serve study/\n  perface study close study/")]
 pub struct Study {
     #[command(subcommand)]
     action: Action,
