@@ -236,3 +236,57 @@ fn a_changed_model_file_is_not_run() {
     let output = perface(&["detect", string(&sample), "--offline", "--runtime", "rten", "--cache", cache]);
     assert_eq!(output.status.code(), Some(1), "a changed file must be fetched anew, which --offline forbids");
 }
+
+/// A list of triplets over the sample photos: is the same photo closer than another person's?
+fn write_triplets(folder: &Path, kind: &str) -> PathBuf {
+    let names: Vec<String> = samples().iter().take(3).map(|sample| string(sample).to_owned()).collect();
+    fs::copy(&names[0], folder.join("twin.png")).unwrap();
+    let twin = folder.join("twin.png");
+    let rows = [
+        format!("s1,{},{},{},3,0,{kind}", names[0], string(&twin), names[1]),
+        format!("s2,{},{},{},0,3,{kind}", names[0], names[2], string(&twin)),
+        format!("s3,{},{},{},2,1,{kind}", names[0], string(&twin), names[2]),
+        format!("s4,{},{},no-such-picture.jpg,3,0,{kind}", names[0], string(&twin)),
+    ];
+    let list = folder.join("triplets.csv");
+    fs::write(&list, format!("sample_id,reference,a,b,votes_a,votes_b,kind\n{}\n", rows.join("\n"))).unwrap();
+    list
+}
+
+#[test]
+fn triplets_are_judged_missing_pictures_counted_and_derived_ones_called_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let list = write_triplets(folder.path(), "derived");
+    let out = folder.path().join("out");
+    let output = perface(&["eval", "triplet", string(&list), "--out", string(&out), "--json"]);
+    assert_eq!(output.status.code(), Some(3), "{output:?}");
+    let result = json(&output);
+    assert_eq!((&result["n"], &result["derived"]), (&2.into(), &true.into()));
+    assert_eq!(result["skipped"]["unreadable"], 1);
+    assert_eq!(result["skipped"]["disagreement"], 1);
+    assert_eq!(result["models"][0]["accuracy"]["hits"], 2);
+    for file in ["report.html", "result.json", "triplets.csv", "accuracy.svg", "scatter-sface.png", "examples.png"] {
+        assert!(out.join(file).metadata().is_ok_and(|data| data.len() > 0), "{file}");
+    }
+    assert!(fs::read_to_string(out.join("report.html")).unwrap().contains("DERIVED JUDGEMENTS"));
+}
+
+#[test]
+fn reproduce_says_what_to_bring_and_labels_stand_in_data() {
+    let nothing = perface(&["reproduce"]);
+    assert_eq!(nothing.status.code(), Some(2));
+    let words = text(&nothing.stdout);
+    for what in ["SimCelebA", "CelebAMask-HQ", "perface models add deepface-arcface", "perface train"] {
+        assert!(words.contains(what), "{words}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let list = write_triplets(folder.path(), "real");
+    let out = folder.path().join("out");
+    let arguments = ["reproduce", "--stand-in", "--triplets", string(&list), "--model", "sface", "--out", string(&out)];
+    let output = perface(&arguments);
+    assert_eq!(output.status.code(), Some(3), "{output:?}");
+    let page = fs::read_to_string(out.join("report.html")).unwrap();
+    assert!(text(&output.stdout).starts_with("STAND-IN DATA") && page.contains("STAND-IN DATA"));
+    assert!(!page.contains("published shares"), "the paper's figures are kept away");
+    assert!(perface(&["eval", "groups", "x.csv", "--draw", "100"]).status.code() == Some(2));
+}

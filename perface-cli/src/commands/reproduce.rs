@@ -29,7 +29,7 @@ use crate::session::{DEFAULT_MODEL, Session};
 const STAND_IN: &str = "STAND-IN DATA: neither SimCelebA nor CelebAMask-HQ; judgements may be derived from other \
                         ratings. Nothing here may be compared with the paper's figures.";
 /// Gallery and query faces of each group, as published.
-const PUBLISHED_DRAW: [usize; 2] = [100, 250];
+const PUBLISHED_DRAW: (usize, usize) = (100, 250);
 /// Queries shown as strips.
 const SHOWN: usize = 8;
 
@@ -131,10 +131,7 @@ impl Reproduce {
         if let Some(list) = &self.groups {
             let faces =
                 LabelledFaces { list: ListArgs { images: self.group_images.clone(), columns: ColumnNames::default() } };
-            let draw = DrawArgs {
-                draw: self.draw.draw.clone().or_else(|| Some(PUBLISHED_DRAW.to_vec())),
-                seed: self.draw.seed,
-            };
+            let draw = DrawArgs { draw: Some(self.draw.draw.unwrap_or(PUBLISHED_DRAW)), seed: self.draw.seed };
             let distance = GroupDistance::default();
             let result = groups::measure(list, &faces, &models, &draw, distance, true, &session, common)?;
             page.heading("Table 4, Fig. 6: groups");

@@ -48,19 +48,25 @@ pub struct Groups {
 #[derive(Args)]
 pub struct DrawArgs {
     /// Draw gallery and queries from each intersection at random, so many of each, instead of by the role column.
-    #[arg(long, value_name = "GALLERY,QUERIES", value_delimiter = ',', num_args = 2)]
-    pub draw: Option<Vec<usize>>,
+    #[arg(long, value_name = "GALLERY,QUERIES", value_parser = two_numbers)]
+    pub draw: Option<(usize, usize)>,
     /// Seed of the draw.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
 }
 
+/// `100,150` as two numbers.
+fn two_numbers(text: &str) -> Result<(usize, usize), String> {
+    let numbers = text.split_once(',').and_then(|(a, b)| Some((a.trim().parse().ok()?, b.trim().parse().ok()?)));
+    numbers.ok_or_else(|| format!("{text:?} is not of the form GALLERY,QUERIES, such as 100,150"))
+}
+
 impl DrawArgs {
     /// Give `faces` their roles, if a draw was asked for.
     pub fn apply(&self, faces: &mut [(LabelledFace, Embedding)]) -> Result<()> {
-        if let Some([gallery, queries]) = self.draw.as_deref() {
+        if let Some((gallery, queries)) = self.draw {
             let mut listed: Vec<LabelledFace> = faces.iter().map(|(face, _)| face.clone()).collect();
-            draw_roles(&mut listed, *gallery, *queries, Seed::new(self.seed.into()))?;
+            draw_roles(&mut listed, gallery, queries, Seed::new(self.seed.into()))?;
             for ((face, _), drawn) in faces.iter_mut().zip(listed) {
                 face.role = drawn.role;
             }

@@ -38,9 +38,12 @@ pub fn roc(models: &[&Verification]) -> Figure {
     let top = 14.0 + models.len() as f64 * KEY_LINE;
     let lowest = models.iter().map(|m| 1.0 / m.different.max(1) as f64).fold(1.0, f64::min);
     let floor = lowest.log10().floor().clamp(-6.0, -1.0);
+    // Where curves enter at the left; a margin below keeps good models apart from the frame.
+    let entering = |m: &&Verification| m.roc.iter().rev().find(|point| point.far == 0.0).map(|point| point.tar - 0.02);
+    let lowest_tar = models.iter().filter_map(entering).min_by(f64::total_cmp).map(|tar| tar.max(0.0)).or(Some(0.0));
     let plane = Plane {
         x: Scale::around([floor, 0.0], -floor, LEFT, LEFT + SIDE.0),
-        y: Scale::around([0.0, 1.0], 5.0, top + SIDE.1, top),
+        y: Scale::around(lowest_tar.into_iter().chain([1.0]), 5.0, top + SIDE.1, top),
     };
     let mut figure = canvas(top, "ROC curves".to_owned());
     plane.draw(&mut figure, "false accept rate, log10", "true accept rate");

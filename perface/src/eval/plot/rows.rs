@@ -7,9 +7,9 @@ use crate::summary::{Moments, quantile};
 /// Width of a picture: a narrow column, so that text of 12 units is read without a lens.
 const WIDTH: f64 = 380.0;
 /// Where the data begin, right of the names.
-const LEFT: f64 = 114.0;
+const LEFT: f64 = 126.0;
 /// Where they end, left of the figures.
-const RIGHT: f64 = 320.0;
+const RIGHT: f64 = 326.0;
 /// Height above the first row.
 const TOP: f64 = 30.0;
 /// Height below the last row, for the axis.
@@ -71,7 +71,7 @@ impl Rows {
             self.figure.text((x, self.end + 14.0), Anchor::Middle, TextStyle::default(), self.scale.label(tick));
         }
         self.figure.text(((LEFT + RIGHT) / 2.0, self.end + 32.0), Anchor::Middle, TextStyle::default(), name);
-        self.figure.text((WIDTH - 4.0, self.top - 12.0), Anchor::End, TextStyle::default(), figures);
+        self.figure.text((WIDTH - 4.0, self.top - 15.0), Anchor::End, TextStyle::default(), figures);
     }
 
     /// Name a row; `note` stands small below.

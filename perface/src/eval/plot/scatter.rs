@@ -41,7 +41,8 @@ pub fn triplet_scatter(result: &TripletEvaluation, model: usize) -> Option<Figur
         }
     }
     let bold = TextStyle { bold: true, ..TextStyle::default() };
-    figure.text((LEFT, 14.0), Anchor::Start, bold, name.name.clone());
+    let heading = if result.derived { format!("{}, derived judgements", name.name) } else { name.name.clone() };
+    figure.text((LEFT, 14.0), Anchor::Start, bold, heading);
     let accuracy = name.accuracy;
     let right = format!("{} above Y = X", accuracy.hits);
     let wrong = format!("{} not", accuracy.n - accuracy.hits);
@@ -69,7 +70,8 @@ pub fn triplet_accuracies(result: &TripletEvaluation) -> Figure {
     let values: Vec<f64> = values.chain([0.5]).chain(ceiling).collect();
     let key = [(SERIES[5], "95 % interval of Wilson"), (TEXT, "95 % interval, clustered by target and triplet")];
     let mut plot = Rows::with_key(result.models.len(), ROW, values, "Agreement with people's choices", &key);
-    plot.axis("share of triplets on which the model agrees", "share");
+    let derived = if result.derived { "derived " } else { "" };
+    plot.axis(&format!("share of {derived}triplets on which the model agrees"), "share");
     plot.reference(0.5, "chance", FAINT);
     if let Some(ceiling) = ceiling {
         plot.reference(ceiling, "noise ceiling", SERIES[2]);

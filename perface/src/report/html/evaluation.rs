@@ -27,7 +27,7 @@ const QUALITY: u8 = 88;
 pub enum Block {
     /// A heading.
     Heading(String),
-    /// A paragraph.
+    /// A paragraph for each line.
     Text(String),
     /// Rows under column names; the first column is text, the others are figures.
     Table {
@@ -134,7 +134,9 @@ impl EvaluationPage {
                 page.raw("<h2>").text(words).raw("</h2>\n");
             }
             Block::Text(words) => {
-                page.raw("<p>").text(words).raw("</p>\n");
+                for line in words.lines() {
+                    page.raw("<p>").text(line).raw("</p>\n");
+                }
             }
             Block::Table { head, rows, caption } => {
                 self.caption(page, "<p class=\"note\">", caption, "</p>\n");
