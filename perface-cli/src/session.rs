@@ -1,7 +1,8 @@
 //! What the commands share: the networks of this machine, loaded as they are needed.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result};
 use perface::attribute::AttributeReader;
@@ -47,6 +48,8 @@ pub struct Session {
     pub store: Store,
     /// What runs them.
     pub runtime: Runtime,
+    /// Networks loaded so far: one copy serves everyone who asks, for the large ones take 90 MB.
+    pub loaded: Mutex<HashMap<String, (ModelCard, Arc<dyn Model>)>>,
 }
 
 impl Session {
@@ -54,12 +57,18 @@ impl Session {
     pub fn open(common: &Common) -> Result<Self> {
         let store = open_store(common)?;
         let runtime = store.runtime(&common.runtime)?;
-        Ok(Self { store, runtime })
+        Ok(Self { store, runtime, loaded: Mutex::default() })
     }
 
     /// The network called `name` and its card.
     pub fn load(&self, name: &str) -> Result<(ModelCard, Arc<dyn Model>)> {
-        Ok(self.store.load(name, &self.runtime)?)
+        let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = loaded.get(name) {
+            return Ok(known.clone());
+        }
+        let new = self.store.load(name, &self.runtime)?;
+        loaded.insert(name.to_owned(), new.clone());
+        Ok(new)
     }
 
     /// The face detector.

@@ -38,7 +38,7 @@ pub struct Listing<'a> {
 impl List {
     pub fn run(&self, common: &Common) -> Result<Outcome> {
         // No network is run, so none is fetched.
-        let session = Session { store: open_store(common)?, runtime: Runtime::Rten };
+        let session = Session { store: open_store(common)?, runtime: Runtime::Rten, loaded: Default::default() };
         let pool = session.pool(self.folder.as_deref())?;
         if let Some(path) = &self.sheet {
             let load = |member: &Member| Ok(photo::read(&pool.path_of(member), &Limits::default())?.pixels);
