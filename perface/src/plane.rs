@@ -43,6 +43,21 @@ impl Plane {
         &mut self.values
     }
 
+    /// The value at (x, y) between pixel centres; the border goes on outside. 0 in an empty plane.
+    pub fn sample(&self, [x, y]: [f32; 2]) -> f32 {
+        if self.values.is_empty() {
+            return 0.0;
+        }
+        let (x, y) = (x.clamp(0.0, self.width as f32 - 1.0), y.clamp(0.0, self.height as f32 - 1.0));
+        let (left, top) = (x as usize, y as usize);
+        let (right, bottom) = ((left + 1).min(self.width - 1), (top + 1).min(self.height - 1));
+        let at = |x: usize, y: usize| self.values[y * self.width + x];
+        let (fx, fy) = (x - left as f32, y - top as f32);
+        let above = at(left, top) + fx * (at(right, top) - at(left, top));
+        let below = at(left, bottom) + fx * (at(right, bottom) - at(left, bottom));
+        above + fy * (below - above)
+    }
+
     /// The plane of `f(self, other)`, pixel by pixel. Both have the same size.
     pub fn zip(&self, other: &Self, f: impl Fn(f32, f32) -> f32) -> Self {
         let values = self.values.iter().zip(&other.values).map(|(&a, &b)| f(a, b)).collect();
@@ -65,6 +80,17 @@ impl Plane {
         let mut scratch = vec![0.0; self.values.len()];
         for _ in 0..3 {
             mean_along_rows(&plane.values, &mut scratch, self.width, radius);
+            mean_along_columns(&scratch, &mut plane.values, self.width, radius);
+        }
+        plane
+    }
+
+    /// The mean of the square that reaches `radius` pixels to each side, the border repeated.
+    pub fn box_mean(&self, radius: usize) -> Self {
+        let mut plane = self.clone();
+        if radius > 0 && !self.values.is_empty() {
+            let mut scratch = vec![0.0; self.values.len()];
+            mean_along_rows(&self.values, &mut scratch, self.width, radius);
             mean_along_columns(&scratch, &mut plane.values, self.width, radius);
         }
         plane

@@ -1,8 +1,8 @@
 //! The candidate's skin in the target's colour and light.
 //!
-//! In L\*a\*b\*: mean and spread of the skin first, then the coarse shading of the target's face, so coarse that it
-//! carries the light and not the features. Lips go half the way to the target's, the whites of the eyes and the dark of
-//! the pupils to the target's range.
+//! In L\*a\*b\*: the mean of the skin first, then the coarse shading of the target's face, so coarse that it carries the
+//! light and not the features, then the contrast within that light. Lips go most of the way to the target's, the whites
+//! of the eyes and the dark of the pupils to the target's range. Where the candidate shows no skin it is filled before.
 
 use super::field::smoothstep;
 use super::topology::Part;
@@ -22,12 +22,18 @@ pub struct ColourOptions {
 
 impl Default for ColourOptions {
     fn default() -> Self {
-        Self { light_sigma: 0.11, light_share: 0.9, lip_share: 0.5 }
+        Self { light_sigma: 0.11, light_share: 0.9, lip_share: 0.8 }
     }
 }
 
-/// Range in which the spread of lightness, and of a\* and b\*, may be scaled.
-const SPREAD_GAIN: [(f32, f32); 3] = [(0.75, 1.25), (0.7, 1.3), (0.7, 1.3)];
+/// Range in which the spread of a\* and b\* may be scaled.
+const TINT_GAIN: (f32, f32) = (0.7, 1.2);
+/// Range in which the contrast within the coarse light may be scaled.
+const CONTRAST_GAIN: (f32, f32) = (0.6, 1.15);
+/// What differs more than this from the coarse light, in L\*, is a feature and not skin.
+const FEATURE: f32 = 14.0;
+/// A picture whose a\* and b\* lie closer than this to a line over L\* has one hue only.
+const MONOCHROME: f64 = 1.2;
 /// Range of the coarse gain of lightness.
 const LIGHT_GAIN: (f32, f32) = (0.45, 2.2);
 /// Largest coarse change of a\* and b\*.
@@ -82,32 +88,117 @@ impl Spread {
 /// `skin` in `[0, 1]` says where both show skin; `face_px` is the face's width. Without skin nothing changes.
 pub fn match_light(candidate: &mut LabImage, target: &LabImage, skin: &Plane, face_px: f32, options: &ColourOptions) {
     let (Some(own), Some(wanted)) = (Spread::of(candidate, skin), Spread::of(target, skin)) else { return };
-    let gain: [f32; 3] =
-        std::array::from_fn(|k| (wanted.deviation[k] / own.deviation[k]).clamp(SPREAD_GAIN[k].0, SPREAD_GAIN[k].1));
+    let gain: [f32; 3] = std::array::from_fn(|k| match k {
+        0 => 1.0,
+        _ => (wanted.deviation[k] / own.deviation[k]).clamp(TINT_GAIN.0, TINT_GAIN.1),
+    });
     for pixel in &mut candidate.pixels {
         *pixel = std::array::from_fn(|k| wanted.mean[k] + gain[k] * (pixel[k] - own.mean[k]));
     }
     let block = ((face_px / 40.0) as usize).max(1);
     let sigma = options.light_sigma * face_px / block as f32;
-    let weight = skin.shrunk(block);
-    let blurred_weight = weight.blurred(sigma);
+    let blurred_weight = skin.shrunk(block).blurred(sigma);
     let coarse = |image: &LabImage, k: usize| {
         let values = image.pixels.iter().zip(skin.values()).map(|(p, &w)| w * p[k]).collect();
         let sums = Plane::from_values(image.width, image.height, values).shrunk(block).blurred(sigma);
         sums.zip(&blurred_weight, |s, w| s / w.max(1e-4))
     };
     let reach = blurred_weight.map(|w| smoothstep(0.0, 0.05, w));
+    let whole = |plane: Plane| plane.grown(block, candidate.width, candidate.height);
+    let mut changes: Vec<Plane> = Vec::with_capacity(3);
+    let mut light = None;
     for k in 0..3 {
-        let change = coarse(target, k).zip(&coarse(candidate, k), |t, c| {
+        let (of_target, of_candidate) = (coarse(target, k), coarse(candidate, k));
+        let change = of_target.zip(&of_candidate, |t, c| {
             if k == 0 {
                 options.light_share * ((t.max(1.0) / c.max(1.0)).clamp(LIGHT_GAIN.0, LIGHT_GAIN.1) - 1.0)
             } else {
                 (options.light_share * (t - c)).clamp(-MAX_TINT, MAX_TINT)
             }
         });
-        let change = change.zip(&reach, |c, r| c * r).grown(block, candidate.width, candidate.height);
-        for (pixel, &change) in candidate.pixels.iter_mut().zip(change.values()) {
-            pixel[k] = if k == 0 { pixel[0] * (1.0 + change) } else { pixel[k] + change };
+        changes.push(whole(change.zip(&reach, |c, r| c * r)));
+        if k == 0 {
+            light = Some(whole(of_target));
+        }
+    }
+    for (i, pixel) in candidate.pixels.iter_mut().enumerate() {
+        let [l, a, b] = [0, 1, 2].map(|k| changes[k].values()[i]);
+        *pixel = [pixel[0] * (1.0 + l), pixel[1] + a, pixel[2] + b];
+    }
+    if let Some(light) = light {
+        match_contrast(candidate, target, &light, skin);
+    }
+}
+
+/// Scales what is lighter and what is darker than the coarse light, each to the target's strength within limits: shine
+/// that the target's light does not make is toned down, and soft studio light gets the target's shade.
+fn match_contrast(candidate: &mut LabImage, target: &LabImage, light: &Plane, skin: &Plane) {
+    let strength = |image: &LabImage, side: f32| {
+        let (mut sum, mut count) = (0.0, 0.0f32);
+        for ((pixel, &light), &w) in image.pixels.iter().zip(light.values()).zip(skin.values()) {
+            let off = side * (pixel[0] - light);
+            if w > 0.5 && off > 0.0 && off < FEATURE {
+                sum += off * off;
+                count += 1.0;
+            }
+        }
+        (sum / count.max(1.0)).sqrt().max(0.5)
+    };
+    let gain = |side: f32| (strength(target, side) / strength(candidate, side)).clamp(CONTRAST_GAIN.0, CONTRAST_GAIN.1);
+    let (lighter, darker) = (gain(1.0), gain(-1.0));
+    for ((pixel, &light), &w) in candidate.pixels.iter_mut().zip(light.values()).zip(skin.values()) {
+        let off = pixel[0] - light;
+        let gain = if off > 0.0 { lighter } else { darker };
+        // Features are as dark as they are.
+        let share = w * smoothstep(2.0 * FEATURE, FEATURE, off.abs());
+        pixel[0] += share * (gain - 1.0) * off;
+    }
+}
+
+/// Gives a picture without colour, or toned in one, to `candidate` too: a\* and b\* become what they are at the same
+/// lightness in `target`. `seen` says where the target shows anything.
+pub fn match_monochrome(candidate: &mut LabImage, target: &LabImage, seen: &Plane) {
+    // The straight line of a* and b* over L*, and how far the pixels lie from it.
+    let (mut n, mut sl, mut sll) = (0.0f64, 0.0f64, 0.0f64);
+    let (mut s, mut sl_k, mut square) = ([0.0f64; 2], [0.0f64; 2], [0.0f64; 2]);
+    for (pixel, _) in target.pixels.iter().zip(seen.values()).filter(|(_, w)| **w > 0.0) {
+        let [l, ab @ ..] = pixel.map(f64::from);
+        (n, sl, sll) = (n + 1.0, sl + l, sll + l * l);
+        for k in 0..2 {
+            s[k] += ab[k];
+            sl_k[k] += l * ab[k];
+            square[k] += ab[k] * ab[k];
+        }
+    }
+    let spread = n * sll - sl * sl;
+    if n < 1.0 || spread <= 0.0 {
+        return;
+    }
+    let slope: [f64; 2] = std::array::from_fn(|k| (n * sl_k[k] - sl * s[k]) / spread);
+    let offset: [f64; 2] = std::array::from_fn(|k| (s[k] - slope[k] * sl) / n);
+    let rest: f64 = (0..2).map(|k| (square[k] - offset[k] * s[k] - slope[k] * sl_k[k]).max(0.0) / n).sum();
+    if rest.sqrt() > MONOCHROME {
+        return;
+    }
+    for pixel in &mut candidate.pixels {
+        let l = f64::from(pixel[0]);
+        (pixel[1], pixel[2]) = ((offset[0] + slope[0] * l) as f32, (offset[1] + slope[1] * l) as f32);
+    }
+}
+
+/// Puts smooth skin in the places of `candidate` that do not show any, where `valid` in `[0, 1]` is small.
+///
+/// `source` says which pixels the skin's colour may be taken from.
+pub fn fill(candidate: &mut LabImage, valid: &Plane, source: &Plane, face_px: f32) {
+    let block = ((face_px / 40.0) as usize).max(1);
+    let weight = source.shrunk(block);
+    for k in 0..3 {
+        let values = candidate.pixels.iter().zip(source.values()).map(|(p, &w)| w * p[k]).collect();
+        let sums = Plane::from_values(candidate.width, candidate.height, values).shrunk(block);
+        let means = sums.zip(&weight, |s, w| if w > 0.0 { s / w } else { 0.0 });
+        let sheet = means.spanned(&weight).blurred(1.5).grown(block, candidate.width, candidate.height);
+        for ((pixel, &valid), &sheet) in candidate.pixels.iter_mut().zip(valid.values()).zip(sheet.values()) {
+            pixel[k] += (1.0 - valid) * (sheet - pixel[k]);
         }
     }
 }
@@ -121,8 +212,9 @@ pub fn match_lips(candidate: &mut LabImage, target: &LabImage, parts: &[Option<P
     );
     let (Some(own), Some(wanted)) = (Spread::of(candidate, &lips), Spread::of(target, &lips)) else { return };
     let soft = lips.blurred(1.0);
+    let step: Lab = std::array::from_fn(|k| options.lip_share * (wanted.mean[k] - own.mean[k]));
     for (pixel, &w) in candidate.pixels.iter_mut().zip(soft.values()) {
-        *pixel = std::array::from_fn(|k| pixel[k] + w * options.lip_share * (wanted.mean[k] - own.mean[k]));
+        *pixel = std::array::from_fn(|k| pixel[k] + w * step[k]);
     }
 }
 
@@ -137,12 +229,16 @@ pub fn match_eyes(candidate: &mut LabImage, target: &LabImage, parts: &[Option<P
         lightness.sort_by(f32::total_cmp);
         (lightness[lightness.len() / 20], lightness[lightness.len() * 9 / 10])
     };
+    let hue =
+        |image: &LabImage, k: usize| inside.iter().map(|&i| image.pixels[i][k]).sum::<f32>() / inside.len() as f32;
+    let tint = [1, 2].map(|k| 0.8 * (hue(target, k) - hue(candidate, k)));
     let ((own_low, own_high), (low, high)) = (range(candidate), range(target));
     let gain = ((high - low) / (own_high - own_low).max(4.0)).clamp(0.6, 1.6);
     for &i in &inside {
         let pixel = &mut candidate.pixels[i];
         let stretched = low + gain * (pixel[0] - own_low);
         pixel[0] += 0.7 * (stretched - pixel[0]);
+        (pixel[1], pixel[2]) = (pixel[1] + tint[0], pixel[2] + tint[1]);
     }
 }
 
@@ -164,6 +260,45 @@ mod tests {
         assert!(right[0] - left[0] > 6.0, "left {left:?}, right {right:?}");
         let mean = candidate.pixels.iter().map(|p| p[0]).sum::<f32>() / 6400.0;
         assert!((mean - 45.0).abs() < 2.0 && (left[2] - 20.0).abs() < 1.0);
+    }
+
+    #[test]
+    fn a_grey_picture_stays_grey_and_a_coloured_one_coloured() {
+        let mut candidate = shaded([60.0, 12.0, 15.0], 0.3);
+        let seen = Plane::filled(80, 80, 1.0);
+        let mut grey = shaded([45.0, 0.0, 0.0], 0.3);
+        match_monochrome(&mut candidate, &grey, &seen);
+        assert!(candidate.pixels.iter().all(|p| p[1].abs() < 0.1 && p[2].abs() < 0.1));
+        grey.pixels[..3200].iter_mut().for_each(|p| p[1] = 12.0);
+        let mut candidate = shaded([60.0, 12.0, 15.0], 0.3);
+        match_monochrome(&mut candidate, &grey, &seen);
+        assert_eq!(candidate.pixels[0][2], 15.0);
+    }
+
+    #[test]
+    fn a_hole_is_filled_with_the_skin_around_it() {
+        let mut candidate = shaded([60.0, 12.0, 15.0], 0.0);
+        let mut valid = Plane::filled(80, 80, 1.0);
+        for y in 30..50 {
+            for x in 30..50 {
+                candidate.pixels[y * 80 + x] = [10.0, 0.0, 0.0];
+                valid.values_mut()[y * 80 + x] = 0.0;
+            }
+        }
+        fill(&mut candidate, &valid, &valid, 80.0);
+        let middle = candidate.pixels[40 * 80 + 40];
+        assert!((middle[0] - 60.0).abs() < 1.0 && (middle[1] - 12.0).abs() < 1.0, "{middle:?}");
+    }
+
+    #[test]
+    fn shine_is_toned_down_to_the_targets() {
+        let mut candidate = shaded([60.0, 12.0, 15.0], 0.0);
+        for y in 38..42 {
+            candidate.pixels[y * 80 + 38..y * 80 + 42].fill([70.0, 12.0, 15.0]);
+        }
+        let target = shaded([60.0, 12.0, 15.0], 0.0);
+        match_light(&mut candidate, &target, &Plane::filled(80, 80, 1.0), 80.0, &ColourOptions::default());
+        assert!(candidate.pixels[40 * 80 + 40][0] < 67.0, "{:?}", candidate.pixels[40 * 80 + 40]);
     }
 
     #[test]

@@ -12,6 +12,8 @@
 pub(crate) mod colour;
 mod detail;
 pub(crate) mod field;
+mod frontal;
+pub(crate) mod glasses;
 pub(crate) mod occlusion;
 pub(crate) mod pose;
 pub(crate) mod raster;
@@ -30,6 +32,7 @@ use crate::plane::Plane;
 pub use colour::ColourOptions;
 pub use field::FieldOptions;
 use field::smoothstep;
+use occlusion::{Front, Skin};
 use pose::{Point3, Pose};
 use raster::{Raster, Texel};
 use topology::{MEAN_SHAPE, OVAL, POINTS, Part, RADIUS, RING_RADII, WIDE_TRIANGLES};
@@ -76,6 +79,8 @@ const MAX_SEAM_STEP: f32 = 14.0;
 const SEAM_REACH: f32 = 0.08;
 /// Where the mask ends, as a share of the oval's radius: on the forehead, at the temples and cheeks, along the jaw.
 const EDGE: [f32; 3] = [1.26, 1.0, 1.02];
+/// As far out the forehead's light is compared, as a share of the oval's radius.
+const LIT_RADIUS: f32 = 1.2;
 /// From this opening (in mouth widths) on, teeth and tongue are the target's.
 const OPEN_MOUTH: f32 = 0.04;
 /// Below this opening (in eye widths) an eye counts as closed and stays the target's.
@@ -118,7 +123,7 @@ impl Swapper for Warp {
         let pose = self.pose(target)?;
         let patch = Patch::cut(target, &pose, self.options.work_face_px);
         let shape = Shape::of(target.mesh, &pose, candidate, &self.options)?;
-        let (work, mask, keep) = self.build(&patch, &shape);
+        let (work, mask, keep) = self.build(&patch, &shape)?;
         Ok(patch.finish(&work, &mask, &keep))
     }
 }
@@ -179,7 +184,7 @@ impl Patch {
         let mut patch = self.original.clone();
         for (x, y, pixel) in patch.enumerate_pixels_mut() {
             let at = [(x as f32 + 0.5) * self.scale[0] - 0.5, (y as f32 + 0.5) * self.scale[1] - 0.5];
-            let value = if same_size { mask.values()[(y * width + x) as usize] } else { bilinear(mask, at) };
+            let value = if same_size { mask.values()[(y * width + x) as usize] } else { mask.sample(at) };
             if value <= 0.0 {
                 continue;
             }
@@ -188,7 +193,7 @@ impl Patch {
                 *pixel = *work.get_pixel(x, y);
             } else {
                 let (new, old) = (sample(work, at[0], at[1]), sample(&self.work, at[0], at[1]));
-                let keep = bilinear(keep, at);
+                let keep = keep.sample(at);
                 for k in 0..3 {
                     let fine = f32::from(pixel.0[k]) - old[k];
                     pixel.0[k] = (new[k] + keep * fine).round().clamp(0.0, 255.0) as u8;
@@ -197,18 +202,6 @@ impl Patch {
         }
         Swap { patch, patch_origin: self.origin, mask: gray }
     }
-}
-
-fn bilinear(plane: &Plane, [x, y]: [f32; 2]) -> f32 {
-    let (width, height) = (plane.width(), plane.height());
-    let (x, y) = (x.clamp(0.0, width as f32 - 1.0), y.clamp(0.0, height as f32 - 1.0));
-    let (left, top) = (x as usize, y as usize);
-    let (right, bottom) = ((left + 1).min(width - 1), (top + 1).min(height - 1));
-    let at = |x: usize, y: usize| plane.values()[y * width + x];
-    let (fx, fy) = (x - left as f32, y - top as f32);
-    let above = at(left, top) + fx * (at(right, top) - at(left, top));
-    let below = at(left, bottom) + fx * (at(right, bottom) - at(left, bottom));
-    above + fy * (below - above)
 }
 
 /// The three widened meshes of one swap.
@@ -262,7 +255,7 @@ impl<'a> Shape<'a> {
 
 impl Warp {
     /// The new patch at working size, its mask, and where the target's finest detail may stay.
-    fn build(&self, patch: &Patch, shape: &Shape) -> (RgbImage, Plane, Plane) {
+    fn build(&self, patch: &Patch, shape: &Shape) -> Result<(RgbImage, Plane, Plane), Refusal> {
         let (level, halvings) = shape.portrait.level_for(shape.candidate_scale * patch.scale[0]);
         let raster = rastered(patch, shape, halvings);
         let parts: Vec<Option<Part>> = raster.pixels.iter().map(|p| p.map(|p| p.0)).collect();
@@ -270,30 +263,48 @@ impl Warp {
         let mut candidate = seen(&raster, level, |texel| texel.candidate_px);
         let face_px = patch.face_px;
 
-        let ones = || Plane::filled(raster.width, raster.height, 1.0);
-        let target_skin = occlusion::skin_likelihood(&target, &raster, face_px).unwrap_or_else(ones);
-        let candidate_skin = occlusion::skin_likelihood(&candidate, &raster, face_px).unwrap_or_else(ones);
-        let gate = occlusion::hair_gate(&target_skin, &candidate_skin, &raster, face_px);
-        let both = target_skin.zip(&candidate_skin, |t, c| t * c);
-        // Inside the face shade and redness are light and skin; only where hair may hang must a pixel look like skin.
-        let skin = masked(&gate, &raster, |part, texel| part == Part::Skin && texel.radius < 1.0);
+        let places: Vec<Point3> = shape.target.iter().map(|&p| patch.to_work(p)).collect();
+        let (view, _) = frontal::view(&patch.work, &places);
+        let target_skin = Skin::of(&target, &raster, face_px).ok_or(Refusal::Covered { share: 1.0 })?;
+        let front = Front::of(&target, &target_skin, &view, &raster, face_px);
+        let front = front.map_err(|share| Refusal::Covered { share })?;
+        let candidate_skin = Skin::of(&candidate, &raster, face_px).ok_or(Refusal::BadCandidate)?;
+        let valid = valid_skin(&candidate_skin, &raster);
+        let source = masked(&valid, &raster, |part, texel| {
+            part == Part::Skin && texel.radius < 0.97 && texel.frontal[0].abs() < 0.44
+        });
+        colour::fill(&mut candidate, &valid, &source, face_px);
+
+        // Where the light is compared: inside the face shade and redness are light and skin; only where hair may hang
+        // must a pixel look like skin.
+        let clear = target_skin.likelihood.zip(&front.keep, |skin, keep| skin * (1.0 - keep));
+        let skin = masked_by(&raster, |i, part, texel| match part {
+            Part::Skin if texel.radius < 1.0 => {
+                let doubt = occlusion::hair_zone(texel.frontal, texel.radius);
+                (1.0 - doubt * (1.0 - clear.values()[i])) * (1.0 - front.keep.values()[i])
+            }
+            Part::Outside if texel.radius < LIT_RADIUS && texel.frontal[1] < -0.3 => clear.values()[i],
+            _ => 0.0,
+        });
 
         colour::match_light(&mut candidate, &target, &skin, face_px, &self.options.colour);
         colour::match_lips(&mut candidate, &target, &parts, &self.options.colour);
         colour::match_eyes(&mut candidate, &target, &parts);
         detail::match_detail(&mut candidate, &target, &skin, &parts);
 
-        let alpha = self.alpha(&raster, shape, face_px).zip(&gate, |a, g| a * g);
+        let alpha = self.alpha(&raster, shape, face_px).zip(&front.keep, |a, keep| a * (1.0 - keep));
         let seam = SeamOptions {
             block_px: ((face_px / 48.0) as usize).max(1),
             reach_px: SEAM_REACH * face_px,
             max_step: MAX_SEAM_STEP,
         };
-        blend::without_seam(&mut candidate, &target, &alpha, &both, &seam);
+        blend::without_seam(&mut candidate, &target, &alpha, &clear, &seam);
+        colour::match_monochrome(&mut candidate, &target, &masked(&ones(&raster), &raster, |_, _| true));
         let mixed = blend::mixed(&candidate, &target, &alpha);
         let (work, mask) = painted(patch, &raster, &mixed, &alpha);
+        let both = clear.zip(&candidate_skin.likelihood, |t, c| t * c);
         let keep = alpha.zip(&masked(&both, &raster, |part, _| part == Part::Skin), |a, s| 1.0 - a * (1.0 - s));
-        (work, mask, keep)
+        Ok((work, mask, keep))
     }
 
     /// How much of the candidate is seen at each pixel, before anything in front of the face is kept.
@@ -354,6 +365,32 @@ pub(crate) fn seen(raster: &Raster, picture: &RgbImage, place: impl Fn(&Texel) -
         None => [0.0; 3],
     });
     LabImage { width: raster.width, height: raster.height, pixels: pixels.collect() }
+}
+
+fn ones(raster: &Raster) -> Plane {
+    Plane::filled(raster.width, raster.height, 1.0)
+}
+
+/// Where the candidate's own pixels may be shown, in `[0, 1]`: not its hair and what is behind it, and no fringe on the
+/// forehead.
+fn valid_skin(skin: &Skin, raster: &Raster) -> Plane {
+    masked_by(raster, |i, _, texel| {
+        let zone = occlusion::hair_zone(texel.frontal, texel.radius);
+        let forehead = smoothstep(-0.4, -0.43, texel.frontal[1]);
+        let strand = forehead * smoothstep(4.0, 9.0, -skin.lighter.values()[i]);
+        1.0 - zone * (1.0 - smoothstep(0.3, 0.9, skin.likelihood.values()[i])).max(strand)
+    })
+    .blurred(1.5)
+    .map(|v| smoothstep(0.5, 0.95, v))
+}
+
+/// A plane of `value` where the raster shows the face, 0 elsewhere.
+fn masked_by(raster: &Raster, value: impl Fn(usize, Part, &Texel) -> f32) -> Plane {
+    let values = raster.pixels.iter().enumerate().map(|(i, pixel)| match pixel {
+        Some((part, texel)) => value(i, *part, texel),
+        None => 0.0,
+    });
+    Plane::from_values(raster.width, raster.height, values.collect())
 }
 
 /// `plane` where the raster shows what `wanted` accepts, 0 elsewhere.
