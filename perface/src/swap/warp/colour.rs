@@ -29,7 +29,7 @@ impl Default for ColourOptions {
 /// Range in which the spread of a\* and b\* may be scaled.
 const TINT_GAIN: (f32, f32) = (0.7, 1.2);
 /// Range in which the contrast within the coarse light may be scaled.
-const CONTRAST_GAIN: (f32, f32) = (0.6, 1.15);
+const CONTRAST_GAIN: (f32, f32) = (0.6, 1.3);
 /// What differs more than this from the coarse light, in L\*, is a feature and not skin.
 const FEATURE: f32 = 14.0;
 /// A picture whose a\* and b\* lie closer than this to a line over L\* has one hue only.

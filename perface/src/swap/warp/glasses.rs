@@ -36,6 +36,7 @@ pub struct Evidence {
     rims: [[f32; DIRECTIONS]; 2],
     /// Height of the bridge's line at each column, as a frontal y.
     bridge_line: Vec<(f32, f32)>,
+    lines: Lines,
 }
 
 impl Evidence {
@@ -64,7 +65,7 @@ impl Evidence {
         let cheeks = lightness(&mut both((0.0, 0.1))).max(1.0);
         let under_eye = (-0.185, -0.13);
         let lens = [(-0.32, -0.15), (0.15, 0.32)].map(|x| lightness(&mut grid(x, under_eye)) / cheeks);
-        Self { below, bridge, lens, rims, bridge_line }
+        Self { below, bridge, lens, rims, bridge_line, lines }
     }
 
     /// Whether the lenses are dark: sunglasses.
@@ -80,8 +81,8 @@ impl Evidence {
     }
 
     /// What to keep of the glasses, in the frontal view.
-    pub fn kept(&self, view: &LabImage) -> Plane {
-        let lines = Lines::of(view);
+    pub fn kept(&self) -> Plane {
+        let lines = &self.lines;
         let dark = self.are_dark();
         // Where the line is much fainter than most of the rim there is none: half-rims, or a wrinkle.
         let typical = [0, 1].map(|eye| {
@@ -162,6 +163,7 @@ fn on_line(eye: usize, rim: &[f32; DIRECTIONS], direction: f32) -> [f32; 2] {
 }
 
 /// How much of a thin line each pixel of the view is, in L\*.
+#[derive(Clone, Debug, PartialEq)]
 struct Lines {
     lightness: Plane,
     /// Lines of any direction.
@@ -189,25 +191,35 @@ impl Lines {
     }
 }
 
-/// The largest or smallest value among `half` neighbours on each side, along rows or columns.
+/// The largest or smallest value among `half` neighbours on each side, along rows or columns: by windows of doubling
+/// length.
 fn extreme(plane: &Plane, half: usize, along_rows: bool, pick: fn(f32, f32) -> f32) -> Plane {
     let (width, height) = (plane.width(), plane.height());
-    let values = plane.values();
-    let mut out = values.to_vec();
-    for d in 1..=half {
+    let mut ahead = plane.values().to_vec();
+    let shifted = |values: &[f32], by: usize| -> Vec<f32> {
+        let mut out = values.to_vec();
         for y in 0..height {
             for x in 0..width {
-                let (before, after) = if along_rows {
-                    (y * width + x.saturating_sub(d), y * width + (x + d).min(width - 1))
-                } else {
-                    (y.saturating_sub(d) * width + x, (y + d).min(height - 1) * width + x)
-                };
+                let other =
+                    if along_rows { y * width + (x + by).min(width - 1) } else { (y + by).min(height - 1) * width + x };
                 let i = y * width + x;
-                out[i] = pick(out[i], pick(values[before], values[after]));
+                out[i] = pick(values[i], values[other]);
             }
         }
+        out
+    };
+    // `ahead` covers `reach` pixels from each pixel on.
+    let (mut reach, wanted) = (1, 2 * half + 1);
+    while reach < wanted {
+        let by = reach.min(wanted - reach);
+        ahead = shifted(&ahead, by);
+        reach += by;
     }
-    Plane::from_values(width, height, out)
+    let values = (0..width * height).map(|i| {
+        let (x, y) = (i % width, i / width);
+        if along_rows { ahead[y * width + x.saturating_sub(half)] } else { ahead[y.saturating_sub(half) * width + x] }
+    });
+    Plane::from_values(width, height, values.collect())
 }
 
 /// The closed line of greatest contrast around a lens's middle: its radius in each direction.
@@ -277,4 +289,56 @@ fn bridge_line(level: &Plane) -> Vec<(f32, f32)> {
         row = from[column][row];
     }
     line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A view of even skin, with `draw` saying how light each frontal place is.
+    fn view(draw: impl Fn([f32; 2]) -> f32) -> LabImage {
+        let pixels = (0..SIZE[0] * SIZE[1])
+            .map(|i| [draw(frontal::from_px([(i % SIZE[0]) as f32, (i / SIZE[0]) as f32])), 12.0, 15.0]);
+        LabImage { width: SIZE[0], height: SIZE[1], pixels: pixels.collect() }
+    }
+
+    /// Eyes and brows alone.
+    fn bare([x, y]: [f32; 2]) -> f32 {
+        let brow = (y + 0.35).abs() < 0.03 && (0.1..0.4).contains(&x.abs());
+        let eye = ((x.abs() - 0.23) / 0.1).hypot((y + 0.215) / 0.03) < 1.0;
+        if brow || eye { 25.0 } else { 65.0 }
+    }
+
+    fn rims([x, y]: [f32; 2]) -> f32 {
+        let rim = ((x.abs() - 0.235).hypot(y + 0.195) - 0.15).abs() < 0.015;
+        let bridge = x.abs() < 0.1 && (y + 0.23).abs() < 0.015;
+        if rim || bridge { 20.0 } else { bare([x, y]) }
+    }
+
+    #[test]
+    fn rims_are_found_and_kept_but_not_what_is_seen_through_them() {
+        let evidence = Evidence::of(&view(rims));
+        assert!(evidence.found() && !evidence.are_dark(), "{:?} {}", evidence.below, evidence.bridge);
+        let kept = evidence.kept();
+        assert!(frontal::at(&kept, [0.235, -0.045]) > 0.9, "rim");
+        assert!(frontal::at(&kept, [0.0, -0.23]) > 0.9, "bridge");
+        assert!(frontal::at(&kept, [0.235, -0.14]) < 0.1, "skin behind the lens");
+        assert!(frontal::at(&kept, [0.3, 0.05]) < 0.1, "cheek");
+    }
+
+    #[test]
+    fn a_face_without_glasses_has_none() {
+        let evidence = Evidence::of(&view(bare));
+        assert!(!evidence.found(), "{:?} {}", evidence.below, evidence.bridge);
+    }
+
+    #[test]
+    fn dark_lenses_are_kept_whole() {
+        let evidence = Evidence::of(&view(|at| {
+            let lens = (at[0].abs() - 0.235).hypot(at[1] + 0.195) < 0.16;
+            if lens { 12.0 } else { rims(at) }
+        }));
+        assert!(evidence.found() && evidence.are_dark(), "{:?}", evidence.lens);
+        assert!(frontal::at(&evidence.kept(), [0.235, -0.15]) > 0.9);
+    }
 }

@@ -269,7 +269,7 @@ impl Warp {
         let front = Front::of(&target, &target_skin, &view, &raster, face_px);
         let front = front.map_err(|share| Refusal::Covered { share })?;
         let candidate_skin = Skin::of(&candidate, &raster, face_px).ok_or(Refusal::BadCandidate)?;
-        let valid = valid_skin(&candidate_skin, &raster);
+        let valid = valid_skin(&candidate_skin, &raster, face_px);
         let source = masked(&valid, &raster, |part, texel| {
             part == Part::Skin && texel.radius < 0.97 && texel.frontal[0].abs() < 0.44
         });
@@ -292,13 +292,16 @@ impl Warp {
         colour::match_eyes(&mut candidate, &target, &parts);
         detail::match_detail(&mut candidate, &target, &skin, &parts);
 
-        let alpha = self.alpha(&raster, shape, face_px).zip(&front.keep, |a, keep| a * (1.0 - keep));
+        let whole = self.alpha(&raster, shape, face_px);
+        let alpha = whole.zip(&front.keep, |a, keep| a * (1.0 - keep));
         let seam = SeamOptions {
             block_px: ((face_px / 48.0) as usize).max(1),
             reach_px: SEAM_REACH * face_px,
             max_step: MAX_SEAM_STEP,
         };
-        blend::without_seam(&mut candidate, &target, &alpha, &clear, &seam);
+        // Pixels that are part hair must not give their colour to the skin beside them.
+        let trust = clear.blurred(0.01 * face_px).map(|v| smoothstep(0.75, 0.97, v));
+        blend::without_seam(&mut candidate, &target, &whole, &trust, &seam);
         colour::match_monochrome(&mut candidate, &target, &masked(&ones(&raster), &raster, |_, _| true));
         let mixed = blend::mixed(&candidate, &target, &alpha);
         let (work, mask) = painted(patch, &raster, &mixed, &alpha);
@@ -371,17 +374,21 @@ fn ones(raster: &Raster) -> Plane {
     Plane::filled(raster.width, raster.height, 1.0)
 }
 
-/// Where the candidate's own pixels may be shown, in `[0, 1]`: not its hair and what is behind it, and no fringe on the
-/// forehead.
-fn valid_skin(skin: &Skin, raster: &Raster) -> Plane {
-    masked_by(raster, |i, _, texel| {
+/// Where the candidate's own pixels may be shown, in `[0, 1]`: not its hair and what is behind it, no fringe on the
+/// forehead, and not its outline, which is seen at too flat an angle.
+fn valid_skin(skin: &Skin, raster: &Raster, face_px: f32) -> Plane {
+    let valid = masked_by(raster, |i, _, texel| {
+        let [x, y] = texel.frontal;
+        let lighter = skin.lighter.values()[i];
+        let upper = smoothstep(-0.4, -0.43, y);
+        let even = smoothstep(9.0, 5.0, -lighter).min(smoothstep(16.0, 11.0, lighter));
         let zone = occlusion::hair_zone(texel.frontal, texel.radius);
-        let forehead = smoothstep(-0.4, -0.43, texel.frontal[1]);
-        let strand = forehead * smoothstep(4.0, 9.0, -skin.lighter.values()[i]);
-        1.0 - zone * (1.0 - smoothstep(0.3, 0.9, skin.likelihood.values()[i])).max(strand)
-    })
-    .blurred(1.5)
-    .map(|v| smoothstep(0.5, 0.95, v))
+        let alike = smoothstep(0.5, 0.95, skin.likelihood.values()[i]);
+        let outline = smoothstep(1.02, 0.95, texel.radius).max(upper) * smoothstep(0.485, 0.445, x.abs());
+        (1.0 - zone * (1.0 - alike)) * (1.0 - upper * (1.0 - even)) * outline
+    });
+    // Pixels beside hair are part hair.
+    valid.blurred(0.015 * face_px).map(|v| smoothstep(0.8, 0.99, v))
 }
 
 /// A plane of `value` where the raster shows the face, 0 elsewhere.

@@ -19,10 +19,15 @@ const LEAST_DEVIATION: Lab = [9.0, 4.5, 5.5];
 const SKIN_LIMITS: (f32, f32) = (2.2, 3.6);
 /// Brighter than the model is shine more often than anything else.
 const BRIGHT_SHARE: f32 = 0.5;
-/// Share of chin and jaw, and of the upper lip, that must be dark for a beard.
-const BEARD_SHARE: f32 = 0.4;
+/// Share of chin and jaw that must look like beard to be one, share of the upper lip that must for a moustache, and what
+/// both must reach together: shade on chin or lip alone is smaller.
+const CHIN_BEARD: f32 = 0.65;
+const MOUSTACHE: f32 = 0.78;
+const CHIN_AND_LIP: f32 = 1.0;
 /// How much darker than the cheeks, in L\*, a beard begins and is sure.
 const BEARD_DARKER: (f32, f32) = (5.0, 13.0);
+/// How much paler, in a\* and b\* together, a grey beard begins and is sure.
+const BEARD_PALER: (f32, f32) = (9.0, 18.0);
 /// Share of cheeks and nose that may be covered by something that is neither glasses nor shade.
 const MAX_COVERED: f32 = 0.3;
 
@@ -33,6 +38,8 @@ pub struct Skin {
     pub likelihood: Plane,
     /// How much lighter than the skin nearby each pixel is, in L\*.
     pub lighter: Plane,
+    /// How much paler than the skin each pixel is: a\* and b\* together.
+    pub paler: Plane,
     /// Of the pixels by which the model was made, those which are not skin after all.
     pub covered: f32,
 }
@@ -67,10 +74,12 @@ impl Skin {
         let (mut covered, mut total) = (0.0, 0.0f32);
         let mut likelihood = Vec::with_capacity(image.pixels.len());
         let mut lighter = Vec::with_capacity(image.pixels.len());
+        let mut paler = Vec::with_capacity(image.pixels.len());
         for (i, (pixel, &offset)) in image.pixels.iter().zip(offset.values()).enumerate() {
             if raster.pixels[i].is_none() {
                 likelihood.push(0.0);
                 lighter.push(0.0);
+                paler.push(0.0);
                 continue;
             }
             let dl = pixel[0] - model.mean[0] - offset;
@@ -83,9 +92,15 @@ impl Skin {
             }
             likelihood.push(skin);
             lighter.push(dl);
+            paler.push(model.mean[1] - pixel[1] + model.mean[2] - pixel[2]);
         }
         let plane = |values| Plane::from_values(image.width, image.height, values);
-        Some(Self { likelihood: plane(likelihood), lighter: plane(lighter), covered: covered / total.max(1.0) })
+        Some(Self {
+            likelihood: plane(likelihood),
+            lighter: plane(lighter),
+            paler: plane(paler),
+            covered: covered / total.max(1.0),
+        })
     }
 }
 
@@ -94,15 +109,20 @@ pub fn skin_likelihood(image: &LabImage, raster: &Raster, face_px: f32) -> Optio
     Skin::of(image, raster, face_px).map(|skin| skin.likelihood)
 }
 
+impl Skin {
+    /// How much pixel `i` looks like beard where a beard may be: dark, or grey and not just light.
+    fn beard(&self, i: usize) -> f32 {
+        let lighter = self.lighter.values()[i];
+        let grey = smoothstep(BEARD_PALER.0, BEARD_PALER.1, self.paler.values()[i]);
+        smoothstep(BEARD_DARKER.0, BEARD_DARKER.1, -lighter).max(grey)
+    }
+}
+
 /// What stays in front of the new face.
 #[derive(Clone, Debug)]
 pub struct Front {
     /// Share of the target to be kept at each pixel, in `[0, 1]`.
     pub keep: Plane,
-    /// Whether glasses were found.
-    pub glasses: bool,
-    /// Whether a beard was found.
-    pub beard: bool,
 }
 
 impl Front {
@@ -118,24 +138,23 @@ impl Front {
         let upper_lip = |t: &Texel| t.frontal[1] > 0.1 && t.frontal[1] < 0.17 && t.frontal[0].abs() < 0.17;
         let dark = |zone: &dyn Fn(&Texel) -> bool| -> f32 {
             let (mut sum, mut count) = (0.0, 0.0f32);
-            for (pixel, &lighter) in raster.pixels.iter().zip(skin.lighter.values()) {
+            for (i, pixel) in raster.pixels.iter().enumerate() {
                 if let Some((Part::Skin, texel)) = pixel
                     && zone(texel)
                 {
-                    sum += smoothstep(BEARD_DARKER.0, BEARD_DARKER.1, -lighter);
+                    sum += skin.beard(i);
                     count += 1.0;
                 }
             }
             sum / count.max(1.0)
         };
         let (on_chin, on_lip) = (dark(&chin), dark(&upper_lip));
-        let beard = on_chin > BEARD_SHARE || (on_lip > BEARD_SHARE && on_chin > 0.5 * BEARD_SHARE);
+        let beard = on_chin > CHIN_BEARD || on_lip > MOUSTACHE || on_chin + on_lip > CHIN_AND_LIP;
         let raw = raster.pixels.iter().enumerate().map(|(i, pixel)| {
             let Some((part, texel)) = pixel else { return 0.0 };
             let hair = hair_zone(texel.frontal, texel.radius) * (1.0 - skin.likelihood.values()[i]);
             if beard && matches!(part, Part::Skin | Part::Outside | Part::Nostril) {
-                let darker = smoothstep(BEARD_DARKER.0, BEARD_DARKER.1, -skin.lighter.values()[i]);
-                return f32::max(hair, beard_zone(texel.frontal) * darker);
+                return f32::max(hair, beard_zone(texel.frontal) * skin.beard(i));
             }
             hair
         });
@@ -143,9 +162,8 @@ impl Front {
         let lightness = Plane::from_values(target.width, target.height, target.pixels.iter().map(|p| p[0]).collect());
         let matte = guided(&raw, &lightness, 0.025 * face_px, 30.0).map(|v| smoothstep(0.12, 0.7, v));
         let evidence = glasses::Evidence::of(view);
-        let glasses = evidence.found();
-        let keep = if glasses {
-            let kept = evidence.kept(view);
+        let keep = if evidence.found() {
+            let kept = evidence.kept();
             let values = matte.values().iter().zip(&raster.pixels).map(|(&keep, pixel)| match pixel {
                 Some((_, texel)) => keep.max(frontal::at(&kept, texel.frontal)),
                 None => 0.0,
@@ -154,7 +172,7 @@ impl Front {
         } else {
             matte
         };
-        Ok(Self { keep, glasses, beard })
+        Ok(Self { keep })
     }
 }
 
@@ -219,7 +237,6 @@ mod tests {
         image.pixels[..100 * 10].fill([20.0, 3.0, 4.0]);
         image.pixels[100 * 85..100 * 90].fill([20.0, 3.0, 4.0]);
         let front = front(&image);
-        assert!(!front.beard && !front.glasses);
         assert!(front.keep.values()[5 * 100 + 50] > 0.95, "hair");
         assert!(front.keep.values()[18 * 100 + 50] < 0.05, "forehead");
         assert!(front.keep.values()[87 * 100 + 50] < 0.05, "mouth");
@@ -230,7 +247,6 @@ mod tests {
         let mut image = LabImage { width: 100, height: 120, pixels: vec![[65.0, 14.0, 17.0]; 12_000] };
         image.pixels[100 * 90..].fill([25.0, 4.0, 6.0]);
         let front = front(&image);
-        assert!(front.beard);
         assert!(front.keep.values()[105 * 100 + 50] > 0.9, "chin {}", front.keep.values()[105 * 100 + 50]);
         assert!(front.keep.values()[62 * 100 + 30] < 0.05, "cheek");
     }
