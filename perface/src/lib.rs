@@ -15,7 +15,6 @@ pub mod summary;
 pub mod table;
 pub mod triplets;
 
-
 pub mod ink;
 pub mod photo;
 pub mod resample;
