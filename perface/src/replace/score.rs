@@ -7,6 +7,9 @@ use crate::detect::Face;
 use crate::natural::Natural;
 use crate::originals::Standing;
 
+/// A result counts as the same person from this far below the threshold on: encoded, found and aligned anew at full size, its
+/// cosine rose by up to .02 over what was seen when it was made.
+const SAFETY: f32 = 0.03;
 /// A result this far below the threshold of every recogniser is clearly hidden.
 const CLEAR_MARGIN: f32 = -0.08;
 /// A stranger that is found first by this much is clearly found first.
@@ -61,7 +64,7 @@ impl Score {
     /// Why it may not be published, if so.
     pub fn unfit(&self, natural: Natural) -> Option<Unfit> {
         let over = |limit: Option<f32>| limit.zip(self.tone_step).is_some_and(|(limit, step)| step > limit);
-        if self.margin.is_nan() || self.margin >= 0.0 {
+        if self.margin.is_nan() || self.margin >= -SAFETY {
             Some(Unfit::SamePerson)
         } else if self.lead().is_some_and(|lead| lead >= 0.0) {
             Some(Unfit::FoundFirst)
@@ -118,6 +121,7 @@ mod tests {
     fn what_does_not_hide_is_refused_first() {
         let natural = Natural::Normal;
         assert_eq!(score(0.0, None).unfit(natural), Some(Unfit::SamePerson));
+        assert_eq!(score(-0.02, None).unfit(natural), Some(Unfit::SamePerson), "too near to be sure");
         assert_eq!(score(-0.1, Some(0.0)).unfit(natural), Some(Unfit::FoundFirst));
         assert_eq!(score(-0.1, Some(-0.01)).unfit(natural), None);
         assert_eq!(score(-0.1, None).unfit(natural), None);
