@@ -36,6 +36,8 @@ const FEATURE: f32 = 14.0;
 const MONOCHROME: f64 = 1.2;
 /// Range of the coarse gain of lightness.
 const LIGHT_GAIN: (f32, f32) = (0.45, 2.2);
+/// Standard deviation of the blur that [`match_edge`] compares, in face widths.
+const FINE_SIGMA: f32 = 0.035;
 /// Largest coarse change of a\* and b\*.
 const MAX_TINT: f32 = 14.0;
 
@@ -127,6 +129,23 @@ pub fn match_light(candidate: &mut LabImage, target: &LabImage, skin: &Plane, fa
     }
     if let Some(light) = light {
         match_contrast(candidate, target, &light, skin);
+    }
+}
+
+/// Takes over the target's finer shading, of [`FINE_SIGMA`], by `share`: where the new face meets the old skin, and on the
+/// forehead, whose shade under the hair would be missed. `skin` says where both show skin.
+pub fn match_edge(candidate: &mut LabImage, target: &LabImage, skin: &Plane, share: &Plane, face_px: f32) {
+    let block = ((face_px / 80.0) as usize).max(1);
+    let sigma = FINE_SIGMA * face_px / block as f32;
+    let weight = skin.shrunk(block).blurred(sigma);
+    for k in 0..3 {
+        let steps = target.pixels.iter().zip(&candidate.pixels).zip(skin.values());
+        let steps = steps.map(|((t, c), w)| w * (t[k] - c[k])).collect();
+        let steps = Plane::from_values(candidate.width, candidate.height, steps).shrunk(block).blurred(sigma);
+        let step = steps.zip(&weight, |s, w| s / (w + 0.02)).grown(block, candidate.width, candidate.height);
+        for ((pixel, &step), &share) in candidate.pixels.iter_mut().zip(step.values()).zip(share.values()) {
+            pixel[k] += share * step.clamp(-MAX_TINT, MAX_TINT);
+        }
     }
 }
 
@@ -299,6 +318,18 @@ mod tests {
         let target = shaded([60.0, 12.0, 15.0], 0.0);
         match_light(&mut candidate, &target, &Plane::filled(80, 80, 1.0), 80.0, &ColourOptions::default());
         assert!(candidate.pixels[40 * 80 + 40][0] < 67.0, "{:?}", candidate.pixels[40 * 80 + 40]);
+    }
+
+    #[test]
+    fn a_shadow_is_taken_over_at_the_edge_alone() {
+        let mut candidate = shaded([60.0, 12.0, 15.0], 0.0);
+        let mut target = candidate.clone();
+        (0..80).for_each(|y| target.pixels[y * 80..y * 80 + 12].fill([50.0, 12.0, 15.0]));
+        (0..80).for_each(|y| target.pixels[y * 80 + 68..(y + 1) * 80].fill([50.0, 12.0, 15.0]));
+        let share = Plane::from_values(80, 80, (0..6400).map(|i| if i % 80 < 20 { 1.0 } else { 0.0 }).collect());
+        match_edge(&mut candidate, &target, &Plane::filled(80, 80, 1.0), &share, 80.0);
+        let row = &candidate.pixels[40 * 80..41 * 80];
+        assert!(row[4][0] < 51.5 && row[19][0] > 58.0 && row[76][0] == 60.0, "{:?} {:?}", row[4], row[19]);
     }
 
     #[test]

@@ -81,6 +81,9 @@ const SEAM_REACH: f32 = 0.08;
 const EDGE: [f32; 3] = [1.26, 1.0, 1.02];
 /// As far out the forehead's light is compared, as a share of the oval's radius.
 const LIT_RADIUS: f32 = 1.2;
+/// Where the forehead begins to take over the target's finer shading, and where it does so fully: heights in the
+/// frontal frame.
+const FOREHEAD: (f32, f32) = (-0.44, -0.56);
 /// From this opening (in mouth widths) on, teeth and tongue are the target's.
 const OPEN_MOUTH: f32 = 0.04;
 /// Below this opening (in eye widths) an eye counts as closed and stays the target's.
@@ -288,6 +291,13 @@ impl Warp {
         });
 
         colour::match_light(&mut candidate, &target, &skin, face_px, &self.options.colour);
+        let edge = masked_by(&raster, |_, part, texel| {
+            let [_, y] = texel.frontal;
+            let forehead = 0.8 * smoothstep(FOREHEAD.0, FOREHEAD.1, y);
+            let share = smoothstep(0.86, 0.98, texel.radius).max(forehead);
+            if matches!(part, Part::Skin | Part::Outside) { share } else { 0.0 }
+        });
+        colour::match_edge(&mut candidate, &target, &skin, &edge, face_px);
         colour::match_lips(&mut candidate, &target, &parts, &self.options.colour);
         colour::match_eyes(&mut candidate, &target, &parts);
         detail::match_detail(&mut candidate, &target, &skin, &parts);
@@ -380,11 +390,13 @@ fn valid_skin(skin: &Skin, raster: &Raster, face_px: f32) -> Plane {
     let valid = masked_by(raster, |i, _, texel| {
         let [x, y] = texel.frontal;
         let lighter = skin.lighter.values()[i];
-        let upper = smoothstep(-0.4, -0.43, y);
-        let even = smoothstep(9.0, 5.0, -lighter).min(smoothstep(16.0, 11.0, lighter));
+        let between_brows = smoothstep(0.1, 0.07, x.abs()) * smoothstep(-0.32, -0.36, y);
+        let upper = smoothstep(-0.4, -0.43, y).max(between_brows);
+        let even = smoothstep(6.0, 3.0, -lighter).min(smoothstep(16.0, 11.0, lighter));
         let zone = occlusion::hair_zone(texel.frontal, texel.radius);
         let alike = smoothstep(0.5, 0.95, skin.likelihood.values()[i]);
-        let outline = smoothstep(1.02, 0.95, texel.radius).max(upper) * smoothstep(0.485, 0.445, x.abs());
+        let outline =
+            smoothstep(1.02, 0.95, texel.radius).max(smoothstep(-0.4, -0.43, y)) * smoothstep(0.485, 0.445, x.abs());
         (1.0 - zone * (1.0 - alike)) * (1.0 - upper * (1.0 - even)) * outline
     });
     // Pixels beside hair are part hair.

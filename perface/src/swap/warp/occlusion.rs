@@ -15,6 +15,8 @@ use crate::plane::Plane;
 
 /// Smallest deviations of the skin model: noise, shading and blemishes are skin too.
 const LEAST_DEVIATION: Lab = [9.0, 4.5, 5.5];
+/// Largest: two things of different colours are not one skin.
+const MOST_DEVIATION: Lab = [18.0, 7.0, 9.0];
 /// Distance in deviations up to which a pixel is surely skin, and from which it is surely not.
 const SKIN_LIMITS: (f32, f32) = (2.2, 3.6);
 /// Brighter than the model is shine more often than anything else.
@@ -54,7 +56,7 @@ impl Skin {
         });
         let middle = Plane::from_values(raster.width, raster.height, middle.collect());
         let model = Spread::of(image, &middle)?;
-        let deviation: Lab = std::array::from_fn(|k| model.deviation[k].max(LEAST_DEVIATION[k]));
+        let deviation: Lab = std::array::from_fn(|k| model.deviation[k].clamp(LEAST_DEVIATION[k], MOST_DEVIATION[k]));
         // Light changes across the face: lightness is judged against the skin nearby, as far as it is known.
         let block = ((face_px / 40.0) as usize).max(1);
         let known = image.pixels.iter().zip(&raster.pixels).map(|(pixel, at)| match at {
