@@ -251,7 +251,7 @@ fn closed_line(lines: &Plane, middle: [f32; 2]) -> [f32; DIRECTIONS] {
     let mut step = (0..STEPS).max_by(|&a, &b| last[a].total_cmp(&last[b])).unwrap_or(0);
     let mut line = [0.0; DIRECTIONS];
     for k in (1..2 * DIRECTIONS).rev() {
-        if k < DIRECTIONS * 3 / 2 && k >= DIRECTIONS / 2 {
+        if (DIRECTIONS / 2..DIRECTIONS * 3 / 2).contains(&k) {
             line[k % DIRECTIONS] = radius(step);
         }
         step = from[k][step];

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! meshes ─▶ pose ─▶ field (where each point goes) ─▶ raster ─▶ both pictures at each pixel
-//!        ─▶ occlusion (hair stays) ─▶ colour, detail ─▶ blend ─▶ patch and mask
+//!        ─▶ occlusion (hair, beard, glasses stay) ─▶ colour, detail ─▶ blend ─▶ patch and mask
 //! ```
 //!
 //! The target itself is bent by the same field, so that its hair and neck meet the new outline; beyond the last ring,

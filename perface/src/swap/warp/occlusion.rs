@@ -16,7 +16,7 @@ use crate::plane::Plane;
 /// Smallest deviations of the skin model: noise, shading and blemishes are skin too.
 const LEAST_DEVIATION: Lab = [9.0, 4.5, 5.5];
 /// Largest: two things of different colours are not one skin.
-const MOST_DEVIATION: Lab = [18.0, 7.0, 9.0];
+const MOST_DEVIATION: Lab = [16.0, 6.0, 7.0];
 /// Distance in deviations up to which a pixel is surely skin, and from which it is surely not.
 const SKIN_LIMITS: (f32, f32) = (2.2, 3.6);
 /// Brighter than the model is shine more often than anything else.
