@@ -6,6 +6,7 @@ use crate::job::Job;
 use crate::plan::{Affine, Plan, Stage, TensorId};
 use crate::simd::{BLOCK, Level};
 use crate::tensor::{Buffer, Dims, Pool};
+use crate::timing::Timings;
 use crate::weights::Packing;
 use std::sync::Arc;
 
@@ -82,6 +83,7 @@ pub struct Net {
     pub(crate) output: Vec<f32>,
     /// How the activations that are kept were made; `None` when there are none.
     pub(crate) kept: Option<Mode>,
+    pub(crate) timings: Timings,
 }
 
 impl Net {
@@ -129,6 +131,7 @@ impl Net {
             sums: vec![],
             output: vec![],
             kept: None,
+            timings: Timings::default(),
             graph,
             plan,
             level,

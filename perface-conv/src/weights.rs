@@ -64,6 +64,11 @@ impl Packing {
         }
     }
 
+    /// Multiplications and additions for this many output pixels.
+    pub fn flop(&self, pixels: usize) -> f64 {
+        2.0 * (self.outputs * self.group_inputs * self.taps) as f64 * pixels as f64
+    }
+
     /// Where the weight from `input` (of the whole activation) to `output` at `tap` stands.
     pub fn index(&self, output: usize, input: usize, tap: usize) -> usize {
         match self.form {
