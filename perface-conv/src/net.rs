@@ -11,7 +11,7 @@ use crate::weights::Packing;
 use std::sync::Arc;
 
 /// How a [`Net`] runs.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct NetOptions {
     /// Threads; 0 for as many as there are cores. Results do not depend on it.
     pub threads: usize,
@@ -19,12 +19,6 @@ pub struct NetOptions {
     pub level: Option<Level>,
     /// Seed of the random weights of a new network.
     pub seed: u64,
-}
-
-impl Default for NetOptions {
-    fn default() -> Self {
-        Self { threads: 0, level: None, seed: 0 }
-    }
 }
 
 /// What a forward pass is for.
