@@ -1,63 +1,62 @@
-//! Time of training steps and of inference: `cargo run --release -p perface-conv --example step_time -- r50 24 5 2`
-//! (network, batch, steps, threads). One JSON line on standard output; `tools/bench_train.py` puts PyTorch beside it.
+//! Times training steps and inference, one at a time as `tools/bench_train.py` asks for them, with the share of each kernel.
+//!
+//! `echo "step step eval" | tr ' ' '\n' | cargo run --release -p perface-conv --example step_time -- r50 24 2`
+//! (network, batch, threads). Each line of input is `step`, `eval` or `peak`; each line of output one JSON record.
 
-use perface_conv::{Mode, Net, NetOptions, Sgd, nets};
+use perface_conv::{Level, Mode, Net, NetOptions, Sgd, measure_peak, nets};
+use std::io::BufRead;
 use std::time::Instant;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let number = |i: usize, otherwise: usize| args.get(i).map_or(Ok(otherwise), |text| text.parse::<usize>());
     let name = args.first().map_or("r50", String::as_str);
-    let (batch, steps, threads) = (number(1, 24)?, number(2, 5)?, number(3, 2)?);
+    let (batch, threads) = (number(1, 24)?, number(2, 2)?);
+    let level = match args.get(3).map(String::as_str) {
+        Some("avx2") => Some(Level::Avx2),
+        Some("portable") => Some(Level::Portable),
+        _ => None,
+    };
     let graph = nets::by_name(name).ok_or("no such network")?;
     let width = graph.output_shape().len();
-    let mut net = Net::new(graph, NetOptions { threads, ..Default::default() })?;
+    let mut net = Net::new(graph, NetOptions { threads, level, seed: 0 })?;
     let pictures: Vec<f32> = (0..batch * 3 * 112 * 112).map(|i| ((i * 7919 % 1009) as f32 / 504.5) - 1.0).collect();
     let gradient: Vec<f32> = (0..batch * width).map(|i| ((i * 31 % 101) as f32 - 50.0) * 1e-5).collect();
-    let mut times = [vec![], vec![], vec![], vec![], vec![]];
-    let ms = |since: Instant| since.elapsed().as_secs_f64() * 1e3;
-    let mut cpu = [0.0; 3];
-    for step in 0..=steps {
-        if step == 1 {
-            cpu[0] = cpu_ms();
+    for line in std::io::stdin().lock().lines() {
+        let (start, cpu) = (Instant::now(), cpu_ms());
+        let mut peak = 0.0;
+        match line?.trim() {
+            "step" => {
+                net.forward(&pictures, batch, Mode::Train)?;
+                net.backward(&gradient)?;
+                net.sgd(Sgd { learning_rate: 1e-4, ..Default::default() });
+            }
+            "eval" => {
+                net.forward(&pictures, batch, Mode::Eval)?;
+            }
+            "peak" => peak = measure_peak(net.level(), threads)?,
+            other => return Err(format!("{other}: not a command").into()),
         }
-        let start = Instant::now();
-        net.forward(&pictures, batch, Mode::Train)?;
-        let forward = ms(start);
-        net.backward(&gradient)?;
-        let backward = ms(start) - forward;
-        net.sgd(Sgd { learning_rate: 1e-4, ..Default::default() });
-        let all = ms(start);
-        let sgd = all - forward - backward;
-        if step > 0 {
-            times.iter_mut().zip([all, forward, backward, sgd]).for_each(|(times, time)| times.push(time));
-        }
+        let (ms, cpu) = (start.elapsed().as_secs_f64() * 1e3, cpu_ms() - cpu);
+        let t = net.take_timings();
+        println!(
+            "{{\"ms\": {ms:.1}, \"cpu_ms\": {cpu:.0}, \"peak_gflops\": {peak:.1}, \"mib\": {:.0}, \"level\": \"{:?}\", \
+             \"kernels\": {{\"forward\": [{:.1}, {:.3}], \"input_gradient\": [{:.1}, {:.3}], \
+             \"weight_gradient\": [{:.1}, {:.3}], \"depthwise\": [{:.1}, {:.3}], \"pointwise\": [{:.1}, 0]}}}}",
+            peak_mib(),
+            net.level(),
+            t.forward.ms,
+            t.forward.gflop,
+            t.input_gradient.ms,
+            t.input_gradient.gflop,
+            t.weight_gradient.ms,
+            t.weight_gradient.gflop,
+            t.depthwise.ms,
+            t.depthwise.gflop,
+            t.pointwise.ms,
+        );
     }
-    cpu[1] = cpu_ms();
-    for step in 0..=steps {
-        let start = Instant::now();
-        net.forward(&pictures, batch, Mode::Eval)?;
-        if step > 0 {
-            times[4].push(ms(start));
-        }
-    }
-    cpu[2] = cpu_ms();
-    let step_cpu = (cpu[1] - cpu[0]) / steps as f64;
-    let eval_cpu = (cpu[2] - cpu[1]) / (steps + 1) as f64;
-    let [all, forward, backward, sgd, eval] = times.map(median);
-    println!(
-        "{{\"engine\": \"perface\", \"level\": \"{:?}\", \"net\": \"{name}\", \"batch\": {batch}, \"threads\": {threads}, \
-         \"step_ms\": {all:.1}, \"forward_ms\": {forward:.1}, \"backward_ms\": {backward:.1}, \"sgd_ms\": {sgd:.1}, \
-         \"eval_ms\": {eval:.1}, \"step_cpu_ms\": {step_cpu:.0}, \"eval_cpu_ms\": {eval_cpu:.0}, \"peak_mib\": {:.0}}}",
-        net.level(),
-        peak_mib()
-    );
     Ok(())
-}
-
-fn median(mut times: Vec<f64>) -> f64 {
-    times.sort_by(f64::total_cmp);
-    times.get(times.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
 /// Processor time of the whole process, from Linux; a busy machine stretches wall time, not this.

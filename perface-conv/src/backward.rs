@@ -13,6 +13,7 @@ use crate::tensor::{Buffer, Dims};
 use crate::weights::{Form, Packing};
 use crate::wgrad;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// Activation 0 is the input, whose gradient nobody needs.
 const INPUT: TensorId = 0;
@@ -56,6 +57,8 @@ impl Net {
             self.pool.give(dims, buffer);
         }
         let Some(gradient) = self.tensor_gradients[y].take() else { return };
+        let start = Instant::now();
+        let is_conv = matches!(stage, Stage::Conv { .. });
         match stage {
             Stage::Conv { x, weight, packing, .. } => self.back_conv(index, x, weight, packing, gradient, dims),
             Stage::Apply { x, .. } => self.back_lazy(x, gradient, dims, mode),
@@ -75,6 +78,9 @@ impl Net {
                 unsafe { flatten(picture, side(&gradient, dims), true) };
                 self.pool.give(dims, gradient);
             }
+        }
+        if !is_conv {
+            self.timings.pointwise.add(start, 0.0);
         }
     }
 
@@ -182,6 +188,9 @@ impl Net {
         let dy = gradient.ptr();
         let from = self.side(x);
         let Some(jobs) = self.jobs[index].take() else { return };
+        let is_depthwise = packing.form == Form::Depthwise;
+        let flop = packing.flop(dims.samples());
+        let start = Instant::now();
         if self.graph.params[weight].kind == Kind::Weight {
             let dw = self.gradient_of(weight).mut_ptr();
             // SAFETY: the job was made for the geometry of these buffers, the gradient is as long as the packed weights.
@@ -193,11 +202,15 @@ impl Net {
                 }
             }
             packing.mask(self.gradient_of(weight).as_mut_slice());
+            let timings = &mut self.timings;
+            let work = if is_depthwise { &mut timings.depthwise } else { &mut timings.weight_gradient };
+            work.add(start, flop);
         }
+        let start = Instant::now();
         if x != INPUT {
             let existing = self.tensor_gradients[x].is_some();
             let to = self.gradient_side(x);
-            let mut apart = (existing && packing.form == Form::Depthwise).then(|| self.pool.take(to.dims));
+            let mut apart = (existing && is_depthwise).then(|| self.pool.take(to.dims));
             let into = apart.as_mut().map_or(to, |buffer| Side { at: buffer.mut_ptr(), dims: to.dims });
             for job in &jobs.backward {
                 let length = packing.transposed_len(job.taps.len());
@@ -209,7 +222,7 @@ impl Net {
                 let w = transposed.as_ptr();
                 // SAFETY: the job was made for the geometry of these buffers and the weights were just packed for it.
                 unsafe {
-                    if packing.form == Form::Depthwise {
+                    if is_depthwise {
                         depthwise::run(level, job, to.dims.blocks(), dy, w, into.at, [std::ptr::null(); 3]);
                     } else {
                         let add = if existing { to.at.cast_const() } else { std::ptr::null() };
@@ -223,6 +236,9 @@ impl Net {
                 unsafe { pointwise::accumulate(level, side(&buffer, to.dims), to) };
                 self.pool.give(to.dims, buffer);
             }
+            let timings = &mut self.timings;
+            let work = if is_depthwise { &mut timings.depthwise } else { &mut timings.input_gradient };
+            work.add(start, flop);
         }
         self.jobs[index] = Some(jobs);
         self.pool.give(dims, gradient);

@@ -10,6 +10,7 @@ use crate::simd::BLOCK;
 use crate::tensor::Buffer;
 use crate::weights::{Form, Packing};
 use std::sync::Arc;
+use std::time::Instant;
 
 impl Net {
     /// Run `batch` pictures, `[N, C, H, W]`, and return the outputs, `[N, …]`, until the next call.
@@ -60,7 +61,10 @@ impl Net {
         if eval && self.plan.is_absorbed[index] {
             return;
         }
-        match self.plan.stages[index].clone() {
+        let start = Instant::now();
+        let stage = self.plan.stages[index].clone();
+        let is_conv = matches!(stage, Stage::Conv { .. });
+        match stage {
             Stage::Conv { x, y, weight, packing, .. } => {
                 let plain = Fused { affine: None, slope: None, add: None, y };
                 let fused = if eval { self.plan.fused[index].unwrap_or(plain) } else { plain };
@@ -93,6 +97,9 @@ impl Net {
                 self.finish_statistics(y, mode, false);
             }
         }
+        if !is_conv {
+            self.timings.pointwise.add(start, 0.0);
+        }
     }
 
     fn convolve(&mut self, index: usize, x: TensorId, w: *const f32, packing: Packing, fused: Fused, mode: Mode) {
@@ -108,6 +115,7 @@ impl Net {
         let units = Cut::of(job, channels).units;
         let sums = if by_kernel { self.slots(units, 2, to.dims.blocks()) } else { std::ptr::null_mut() };
         let level = self.level;
+        let start = Instant::now();
         let pointwise::Affine { scale, shift, slope } = on;
         // SAFETY: the job was made for the geometry of these two buffers and the weights were packed for it; `add` has the geometry of the
         // output; `sums` has a slot for each unit.
@@ -121,6 +129,10 @@ impl Net {
                 dense::run(level, job, channels, from.at, w, to.at, epilogue);
             }
         }
+        let flop = packing.flop(job.images * job.rows * job.width);
+        let timings = &mut self.timings;
+        let work = if packing.form == Form::Depthwise { &mut timings.depthwise } else { &mut timings.forward };
+        work.add(start, flop);
         self.jobs[index] = Some(jobs);
         if by_kernel {
             self.set_moments(fused.y, units);

@@ -33,6 +33,7 @@ mod pointwise;
 mod sgd;
 mod simd;
 mod tensor;
+mod timing;
 mod weights;
 mod wgrad;
 
@@ -41,3 +42,4 @@ pub use graph::{ConvSpec, Graph, Init, Kind, Node, NodeId, Op, Param, ParamId, S
 pub use net::{Mode, Net, NetOptions};
 pub use sgd::Sgd;
 pub use simd::Level;
+pub use timing::{Timings, Work, measure_peak};

@@ -6,11 +6,12 @@ use crate::job::Job;
 use crate::plan::{Affine, Plan, Stage, TensorId};
 use crate::simd::{BLOCK, Level};
 use crate::tensor::{Buffer, Dims, Pool};
+use crate::timing::Timings;
 use crate::weights::Packing;
 use std::sync::Arc;
 
 /// How a [`Net`] runs.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct NetOptions {
     /// Threads; 0 for as many as there are cores. Results do not depend on it.
     pub threads: usize,
@@ -18,12 +19,6 @@ pub struct NetOptions {
     pub level: Option<Level>,
     /// Seed of the random weights of a new network.
     pub seed: u64,
-}
-
-impl Default for NetOptions {
-    fn default() -> Self {
-        Self { threads: 0, level: None, seed: 0 }
-    }
 }
 
 /// What a forward pass is for.
@@ -82,6 +77,7 @@ pub struct Net {
     pub(crate) output: Vec<f32>,
     /// How the activations that are kept were made; `None` when there are none.
     pub(crate) kept: Option<Mode>,
+    pub(crate) timings: Timings,
 }
 
 impl Net {
@@ -129,6 +125,7 @@ impl Net {
             sums: vec![],
             output: vec![],
             kept: None,
+            timings: Timings::default(),
             graph,
             plan,
             level,

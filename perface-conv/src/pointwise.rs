@@ -3,6 +3,9 @@
 //! These are bound by memory, so each does as much as it can in one reading: normalisation with PReLU, addition with the normalisation of
 //! both sides, the sums of a backward pass all at once. Sums go to one slot for each picture and channel and are added in that order.
 
+// The passes are plain loops that the compiler vectorises; their type parameter only says for which level.
+#![allow(clippy::extra_unused_type_parameters)]
+
 use crate::simd::{BLOCK, Level, dispatch};
 use crate::tensor::{Dims, Shared};
 use rayon::prelude::*;

@@ -30,7 +30,7 @@ pub(crate) struct Packing {
 impl Packing {
     pub fn of(spec: ConvSpec, inputs: usize) -> Result<Self, Error> {
         let bad = |why: &str| Err(Error::Graph(format!("{spec:?} over {inputs} channels: {why}")));
-        if spec.groups == 0 || inputs % spec.groups != 0 || spec.out % spec.groups != 0 {
+        if spec.groups == 0 || !inputs.is_multiple_of(spec.groups) || !spec.out.is_multiple_of(spec.groups) {
             return bad("channels do not divide into groups");
         }
         let (group_inputs, group_outputs) = (inputs / spec.groups, spec.out / spec.groups);
@@ -38,7 +38,7 @@ impl Packing {
             Form::Dense
         } else if group_inputs == 1 && group_outputs == 1 {
             Form::Depthwise
-        } else if group_inputs == group_outputs && BLOCK % group_inputs == 0 {
+        } else if group_inputs == group_outputs && BLOCK.is_multiple_of(group_inputs) {
             Form::Diagonal
         } else {
             return bad("groups must be depthwise or divide a block of 16 channels");
@@ -62,6 +62,11 @@ impl Packing {
             Form::Diagonal => self.output_blocks() * self.taps * BLOCK * BLOCK,
             Form::Depthwise => self.output_blocks() * self.taps * BLOCK,
         }
+    }
+
+    /// Multiplications and additions for this many output pixels.
+    pub fn flop(&self, pixels: usize) -> f64 {
+        2.0 * (self.outputs * self.group_inputs * self.taps) as f64 * pixels as f64
     }
 
     /// Where the weight from `input` (of the whole activation) to `output` at `tap` stands.

@@ -1,5 +1,7 @@
 //! Every kernel against a plain double-precision walk over the same graph, forward and back.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
 mod plain;
 
 use perface_conv::{ConvSpec, Graph, Init, Kind, Level, Mode, Net, NetOptions, Shape, nets};
