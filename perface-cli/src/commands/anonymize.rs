@@ -291,7 +291,8 @@ impl Anonymize {
 
     fn setup(&self, session: &Session, seed: Seed) -> Result<Setup> {
         let detector = session.detector(DetectorOptions { min_score: self.min_score, ..Default::default() })?;
-        let mut config = json!({ "engine": "none", "min_score": self.min_score, "keep": self.keep });
+        let mut config =
+            json!({ "engine": COVERING_ENGINE, "min_score": self.min_score, "keep": self.keep, "boxes": self.boxes });
         let mut models = vec![ModelRecord::from(&session.store.card("yunet")?)];
         if self.engine == COVERING_ENGINE {
             return Ok(Setup { anonymizer: Anonymizer::covering(detector), config, models, pool: None });
@@ -343,7 +344,6 @@ impl Anonymize {
             "match_colour": self.match_colour,
             "use": purpose,
             "only": self.only,
-            "boxes": self.boxes,
             "model": card.name,
             "similarity": card.similarity,
             "same_person_cosine": gates.first().map(|gate| gate.same_person_cosine),
