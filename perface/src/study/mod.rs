@@ -407,7 +407,8 @@ pub(crate) mod tests {
 
     #[test]
     fn a_design_that_contradicts_itself_is_refused_by_name() {
-        let broken: [(fn(&mut Study), &str); 7] = [
+        type Break = fn(&mut Study);
+        let broken: [(Break, &str); 7] = [
             (|s| s.schema = 2, "schema is 2"),
             (|s| s.samples[0].target_id = "t9".to_owned(), "no target t9"),
             (|s| s.samples[0].triplet_id = "s9".to_owned(), "no triplet s9"),

@@ -177,10 +177,10 @@ fn text(page: &mut RgbImage, (x, y): (f64, f64), anchor: Anchor, style: TextStyl
             let (along, across) = if style.upwards { (-down, right) } else { (right, down) };
             let (u, v) = ((along + shift) / zoom - 0.5, (across + height * BASELINE) / zoom - 0.5);
             let cover = ink_at(&drawn, u, v);
-            if cover > 0.0 {
-                if let Some(pixel) = page.get_pixel_mut_checked(page_x as u32, page_y as u32) {
-                    mix(pixel, colour, cover);
-                }
+            if cover > 0.0
+                && let Some(pixel) = page.get_pixel_mut_checked(page_x as u32, page_y as u32)
+            {
+                mix(pixel, colour, cover);
             }
         }
     }
