@@ -290,3 +290,29 @@ fn reproduce_says_what_to_bring_and_labels_stand_in_data() {
     assert!(!page.contains("published shares"), "the paper's figures are kept away");
     assert!(perface(&["eval", "groups", "x.csv", "--draw", "100"]).status.code() == Some(2));
 }
+
+#[test]
+fn an_audit_fails_photos_that_show_their_people_and_passes_covered_ones() {
+    let folder = tempfile::tempdir().unwrap();
+    let (photos, copies, out) = (folder.path().join("in"), folder.path().join("copies"), folder.path().join("out"));
+    for into in [&photos, &copies] {
+        fs::create_dir(into).unwrap();
+        for sample in samples().iter().skip(1) {
+            fs::copy(sample, into.join(sample.file_name().unwrap())).unwrap();
+        }
+    }
+    let output = perface(&["audit", string(&photos), string(&copies), "--models", "sface", "--json"]);
+    assert_eq!(output.status.code(), Some(5), "{output:?}");
+    let audit = json(&output);
+    assert_eq!((&audit["faces"]["untouched"], &audit["passed"]), (&3.into(), &false.into()));
+    assert_eq!(audit["recognition"][0]["matching"]["search"]["rank1"]["hits"], 3);
+    let page = fs::read_to_string(folder.path().join("copies.report/audit.html")).unwrap();
+    assert!(page.contains("What this does not show") && page.contains("FAILED"));
+    assert!(!page.to_lowercase().contains("anonymous"), "a word that promises more than a test can");
+
+    assert_eq!(cover(&photos, &out, &[]).status.code(), Some(0));
+    let output = perface(&["audit", string(&photos), string(&out), "--models", "sface", "--json"]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert_eq!(json(&output)["faces"]["gone"], 3);
+    assert_eq!(perface(&["audit", string(&photos), string(&photos)]).status.code(), Some(2), "nothing to compare");
+}
