@@ -25,7 +25,7 @@ const BRIGHT_SHARE: f32 = 0.5;
 /// both must reach together: shade on chin or lip alone is smaller.
 const CHIN_BEARD: f32 = 0.65;
 const MOUSTACHE: f32 = 0.78;
-const CHIN_AND_LIP: f32 = 1.0;
+const CHIN_AND_LIP: f32 = 1.2;
 /// How much darker than the cheeks, in L\*, a beard begins and is sure.
 const BEARD_DARKER: (f32, f32) = (5.0, 13.0);
 /// How much paler, in a\* and b\* together, a grey beard begins and is sure.
