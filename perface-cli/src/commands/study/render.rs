@@ -1,19 +1,16 @@
 //! `perface study render`: the pictures of a study.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use anyhow::Result;
 use clap::Args;
 use perface::study::Study;
 use perface::study::render::{self, Failed, RenderRecord, Renderer, is_there};
-use perface::swap::Swapper;
-use perface::swap::warp::Warp;
 
 use crate::args::Common;
 use crate::output::{self, Outcome};
 use crate::progress;
-use crate::session::{DEFAULT_MODEL, Session};
+use crate::session::{BUILT_IN_ENGINE, DEFAULT_MODEL, MaskNames, Session};
 
 /// Options of `study render`.
 #[derive(Args)]
@@ -21,17 +18,18 @@ use crate::session::{DEFAULT_MODEL, Session};
 pub struct Render {
     /// The study's folder.
     study: PathBuf,
-    /// What makes the faces: warp, the built-in engine.
-    #[arg(long, default_value = "warp", value_name = "NAME", value_parser = ["warp"])]
+    /// What makes the faces: warp, the built-in engine, or an engine whose files you added.
+    #[arg(long, default_value = BUILT_IN_ENGINE, value_name = "NAME")]
     engine: String,
 }
 
 impl Render {
     pub fn run(&self, common: &Common) -> Result<Outcome> {
         let mut study = Study::read(&self.study)?;
-        let swapper: Arc<dyn Swapper> = Arc::new(Warp::default());
-        render::note_engine(&mut study, &self.study, &self.engine, None)?;
         let session = Session::open(common)?;
+        let (swapper, cards) = session.engine(&self.engine, MaskNames::default(), false)?;
+        let model_hash = cards.first().map(|card| card.sha256.as_str());
+        render::note_engine(&mut study, &self.study, &self.engine, model_hash)?;
         let renderer = Renderer::new(&study, &self.study, session.reader(DEFAULT_MODEL)?, swapper);
         let tasks = render::tasks(&study);
         let bar = progress::bar(tasks.len(), "pictures", common.quiet);
