@@ -666,7 +666,11 @@ mod tests {
             }
         }
         assert_eq!(first.progress(), again.progress());
-        assert_eq!(first.people(), again.people());
+        // When somebody who takes no more part was last heard of is not kept.
+        let kept = |desk: &Desk| -> Vec<_> {
+            desk.people().iter().map(|p| (p.asked.clone(), p.excluded, p.misses, p.seen.clone())).collect()
+        };
+        assert_eq!(kept(&first), kept(&again));
         for person in 0..3 {
             assert_eq!(first.next(person, 99), again.next(person, 99));
             assert_eq!(first.people()[person].asked, again.people()[person].asked);
