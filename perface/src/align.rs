@@ -76,7 +76,8 @@ pub fn align(photo: &RgbImage, face: &Face) -> Option<AlignedFace> {
 /// side of a crop of 128. Any other size enlarges by its shorter side.
 pub fn template_px(width: u32, height: u32) -> [Point; 5] {
     let side = width.min(height);
-    let (unit, margin) = if !side.is_multiple_of(CROP_PX) && side.is_multiple_of(128) { (128.0, 8.0) } else { (112.0, 0.0) };
+    let (unit, margin) =
+        if !side.is_multiple_of(CROP_PX) && side.is_multiple_of(128) { (128.0, 8.0) } else { (112.0, 0.0) };
     let scale = side as f32 / unit;
     let (left, top) = ((width - side) as f32 / 2.0, (height - side) as f32 / 2.0);
     TEMPLATE_PX.map(|p| Point::new((p.x + margin) * scale + left, p.y * scale + top))
