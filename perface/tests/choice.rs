@@ -65,7 +65,7 @@ fn strangers() -> Vec<Rgb<u8>> {
 #[test]
 fn one_try_takes_the_first_that_hides_and_more_tries_the_best() {
     // Least similar first by the pool's own picture; the gate takes what is nearer than 60° for Alice.
-    let pool = || vec![("near", at(64.0)), ("nearer", at(63.0))];
+    let pool = || vec![("near", at(66.0)), ("nearer", at(65.0))];
     let first = alice_among(&line(pool(), 1).anonymizer(), &[]);
     assert_eq!((first.candidate.as_deref(), first.tries), (Some("near"), 1));
     let best = alice_among(&line(pool(), 2).anonymizer(), &[]);
