@@ -149,7 +149,10 @@ fn simswap_is_that_of_the_python_path_from_photo_to_pasted_photo() {
             "no ImageNet scaling of the source",
             EngineCard { identity: Identity { scaling: right.input, ..identity }, ..right.clone() },
         ),
-        ("the source cut at 112", EngineCard { identity: Identity { crop_px: 112, ..identity }, ..right.clone() }),
+        (
+            "the source by another template",
+            EngineCard { identity: Identity { template: Template::Ffhq, ..identity }, ..right.clone() },
+        ),
         ("another maker's paste", EngineCard { paste: Paste::FaceFusion, ..right.clone() }),
     ] {
         let (latent, output) = twins.compare(wrong);
