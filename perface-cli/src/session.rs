@@ -42,6 +42,9 @@ pub struct MaskNames {
     pub occlusion: bool,
 }
 
+/// A network and its card.
+type Loaded = (ModelCard, Arc<dyn Model>);
+
 /// The store and runtime a command works with.
 pub struct Session {
     /// Where networks come from.
@@ -49,7 +52,7 @@ pub struct Session {
     /// What runs them.
     pub runtime: Runtime,
     /// Networks loaded so far: one copy serves everyone who asks, for the large ones take 90 MB.
-    pub loaded: Mutex<HashMap<String, (ModelCard, Arc<dyn Model>)>>,
+    pub loaded: Mutex<HashMap<String, Loaded>>,
 }
 
 impl Session {

@@ -109,7 +109,8 @@ fn cut_all(request: &CropRequest<'_>, reader: &Reader, on_done: &(dyn Fn() + Syn
         Ok(aligned.crop().as_raw().clone())
     };
     // What a picture without a face needs of the others of its target: their size and where their faces are.
-    let faces: Mutex<HashMap<&str, ((u32, u32), Face)>> = Mutex::new(HashMap::new());
+    type SizedFace = ((u32, u32), Face);
+    let faces: Mutex<HashMap<&str, SizedFace>> = Mutex::new(HashMap::new());
     let crops = in_parallel(request.names, &|name| {
         let looked = look(&request.folder.join(name));
         on_done();

@@ -55,11 +55,10 @@ pub fn batch_loss(embeddings: &[f32], width: usize, weights: &[f64], teacher: &[
         active += 1;
         let share = weight / total;
         value += share * hinge;
-        for k in 0..width {
-            by_unit[c][k] += share * (rows[far].unit[k] - rows[near].unit[k]);
-            by_unit[near][k] -= share * rows[c].unit[k];
-            by_unit[far][k] += share * rows[c].unit[k];
-        }
+        add_scaled(&mut by_unit[c], share, &rows[far].unit);
+        add_scaled(&mut by_unit[c], -share, &rows[near].unit);
+        add_scaled(&mut by_unit[near], -share, &rows[c].unit);
+        add_scaled(&mut by_unit[far], share, &rows[c].unit);
     }
     if options.anchor > 0.0 {
         value += anchor(&rows, teacher, options.anchor, &mut by_unit);
@@ -81,13 +80,15 @@ fn anchor(rows: &[UnitRow], teacher: &[f32], weight: f64, by_unit: &mut [Vec<f64
             let off = rows[i].dot(&rows[j]) - before;
             sum += off * off;
             let slope = weight * 2.0 * off / pairs;
-            for k in 0..rows[i].unit.len() {
-                by_unit[i][k] += slope * rows[j].unit[k];
-                by_unit[j][k] += slope * rows[i].unit[k];
-            }
+            add_scaled(&mut by_unit[i], slope, &rows[j].unit);
+            add_scaled(&mut by_unit[j], slope, &rows[i].unit);
         }
     }
     weight * sum / pairs
+}
+
+fn add_scaled(sum: &mut [f64], scale: f64, row: &[f64]) {
+    sum.iter_mut().zip(row).for_each(|(sum, value)| *sum += scale * value);
 }
 
 /// A row scaled to unit norm.

@@ -10,7 +10,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use perface::atomic::{self, Overwrite};
 use perface::eval::stats::{Interval, exact_interval};
@@ -198,7 +198,7 @@ pub fn best_parameters(folder: &Path) -> Result<Vec<NamedTensor>> {
     read_parameters(&folder.join(BEST))
 }
 
-fn read_parameters(path: &PathBuf) -> Result<Vec<NamedTensor>> {
+fn read_parameters(path: &Path) -> Result<Vec<NamedTensor>> {
     let bytes = perface::file::read_limited(path, crate::weights::MAX_FILE_BYTES)?;
     Ok(SafeTensors::read(path, &bytes)?.tensors)
 }

@@ -1,8 +1,8 @@
 //! Divide triplets into training, validation and test sets that share nothing they must not share.
 //!
 //! A study shows every target with every source triplet, so its questions form a grid. Some targets and some source
-//! triplets are held out, which gives three test sets: [i] neither was seen in training, [ii] the sources were,
-//! [iii] the target was. Where questions are about single pictures instead, the pictures are divided, and questions
+//! triplets are held out, which gives three test sets: \[i\] neither was seen in training, \[ii\] the sources were,
+//! \[iii\] the target was. Where questions are about single pictures instead, the pictures are divided, and questions
 //! that would need pictures of two parts are left out.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -21,9 +21,9 @@ pub enum Scheme {
     /// Targets and source triplets of a study's grid.
     #[default]
     Grid,
-    /// Targets of a grid alone: every source is known in advance, as in a pool. Gives [ii] only.
+    /// Targets of a grid alone: every source is known in advance, as in a pool. Gives \[ii\] only.
     Targets,
-    /// Pictures. Gives [i] only.
+    /// Pictures. Gives \[i\] only.
     Pictures,
 }
 
@@ -161,9 +161,9 @@ pub struct SplitReport {
     pub unused: usize,
 }
 
-/// Check that the parts share nothing they must not share: [i] neither targets, source triplets nor pictures with
-/// training and validation, [ii] no targets and pictures, [iii] no source triplets and pictures; and that [ii] has
-/// known sources, [iii] known targets.
+/// Check that the parts share nothing they must not share: \[i\] neither targets, source triplets nor pictures with
+/// training and validation, \[ii\] no targets and pictures, \[iii\] no source triplets and pictures; and that \[ii\] has
+/// known sources, \[iii\] known targets.
 ///
 /// # Errors
 /// [`Error::Usage`] naming the first question that leaks.

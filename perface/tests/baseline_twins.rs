@@ -2,6 +2,8 @@
 //!
 //! `tools/baseline_twins.py` makes the twins and the reference; without them (`PERFACE_TWINS`) the test is skipped.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 

@@ -12,6 +12,9 @@ use perface::model::repair::{Free, floats, repair};
 use perface::{Error, Result};
 use perface_conv::{ConvSpec, Graph, Init, Kind, NodeId, Op, Shape, nets};
 
+/// A constant of the graph: its name, dimensions and values.
+type Constant = (String, Vec<i64>, Vec<f32>);
+
 /// A network read from an ONNX file.
 #[derive(Clone, Debug)]
 pub struct Imported {
@@ -138,14 +141,14 @@ impl Builder<'_> {
         self.at.get(name).copied().ok_or_else(|| format!("its input {name:?} is not computed before it"))
     }
 
-    fn constant(&self, node: &NodeProto, index: usize) -> Result<Option<(String, Vec<i64>, Vec<f32>)>, String> {
+    fn constant(&self, node: &NodeProto, index: usize) -> Result<Option<Constant>, String> {
         let Some(name) = node.input.get(index).filter(|name| !name.is_empty()) else { return Ok(None) };
         let tensor = self.constants.get(name.as_str()).ok_or_else(|| format!("{name:?} is no constant"))?;
         let values = floats(tensor).ok_or_else(|| format!("{name:?} is no array of floats"))?;
         Ok(Some((name.clone(), tensor.dims.clone(), values)))
     }
 
-    fn needed(&self, node: &NodeProto, index: usize) -> Result<(String, Vec<i64>, Vec<f32>), String> {
+    fn needed(&self, node: &NodeProto, index: usize) -> Result<Constant, String> {
         self.constant(node, index)?.ok_or_else(|| format!("its input {index} is missing"))
     }
 

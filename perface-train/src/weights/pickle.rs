@@ -104,11 +104,17 @@ impl Program {
                 return Err(format!("more than {MAX_VALUES} operations"));
             }
             match operation {
-                0x80 => drop(input.take(1)?),
-                0x95 => drop(input.take(8)?),
+                0x80 => {
+                    input.take(1)?;
+                }
+                0x95 => {
+                    input.take(8)?;
+                }
                 b'(' => self.marks.push(self.stack.len()),
                 b'.' => return self.pop(),
-                b'0' => drop(self.pop()?),
+                b'0' => {
+                    self.pop()?;
+                }
                 b'2' => {
                     let top = self.top()?.clone();
                     self.stack.push(top);
@@ -223,7 +229,9 @@ impl Program {
                     self.stack.push(Value::Opaque);
                 }
                 // The state of an object: nothing that is read here has any but attributes beside its entries.
-                b'b' => drop(self.pop()?),
+                b'b' => {
+                    self.pop()?;
+                }
                 other => return Err(format!("operation {other:#04x} at byte {at} is none that torch.save writes")),
             }
         }

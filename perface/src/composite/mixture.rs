@@ -183,12 +183,14 @@ mod tests {
     }
 
     #[test]
-    fn slots_reach_from_the_darkest_to_the_lightest() {
+    fn slots_go_from_dark_to_light_and_ask_for_the_rare_tone() {
         let tones: Vec<Lab> = [30.0, 68.0, 70.0, 71.0, 72.0, 73.0, 74.0, 80.0].map(|l| [l, 14.0, 18.0]).to_vec();
         let slots = tone_slots(&tones, 6);
         assert_eq!(slots.len(), 6);
-        assert_eq!((slots[0], slots[5]), (0, 7));
-        assert!(slots.iter().filter(|i| (1..7).contains(*i)).count() >= 3, "{slots:?}");
+        assert!(slots.is_sorted(), "{slots:?}");
+        // By how often tones occur, the dark one in eight would get a slot in six by luck alone.
+        assert_eq!(slots[0], 0);
+        assert!(slots[5] >= 6 && slots.iter().filter(|i| (1..7).contains(*i)).count() >= 3, "{slots:?}");
         assert!(tone_slots(&[], 6).is_empty());
     }
 }

@@ -392,7 +392,7 @@ fn valid_skin(skin: &Skin, raster: &Raster, face_px: f32) -> Plane {
         let lighter = skin.lighter.values()[i];
         let between_brows = smoothstep(0.1, 0.07, x.abs()) * smoothstep(-0.32, -0.36, y);
         let upper = smoothstep(-0.4, -0.43, y).max(between_brows);
-        let even = smoothstep(6.0, 3.0, -lighter).min(smoothstep(16.0, 11.0, lighter));
+        let even = smoothstep(9.0, 5.0, -lighter).min(smoothstep(16.0, 11.0, lighter));
         let zone = occlusion::hair_zone(texel.frontal, texel.radius);
         let alike = smoothstep(0.5, 0.95, skin.likelihood.values()[i]);
         let outline =
