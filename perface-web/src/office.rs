@@ -95,7 +95,7 @@ impl Desktop {
     /// Run `work` in the office and wait until what it wrote is on the disk.
     ///
     /// # Errors
-    /// What `work` fails with; [`Failure::NotKept`] if the disk failed.
+    /// What `work` fails with; `Failure::NotKept` if the disk failed.
     pub async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Office) -> Result<T, Failure> + Send + 'static,
@@ -217,7 +217,7 @@ impl Office {
     /// Who has the link with this token.
     ///
     /// # Errors
-    /// [`Failure::Unknown`].
+    /// `Failure::Unknown`.
     pub fn person(&self, token: &TokenHash) -> Result<usize, Failure> {
         self.by_token.get(token).copied().ok_or(Failure::Unknown)
     }
@@ -225,7 +225,7 @@ impl Office {
     /// Let somebody in.
     ///
     /// # Errors
-    /// [`Failure::Full`]; [`Failure::NotKept`].
+    /// `Failure::Full`; `Failure::NotKept`.
     pub fn join(&mut self, token_hash: TokenHash, external: Option<String>, now_ms: u64) -> Result<(), Failure> {
         if self.people.len() >= self.max_people {
             return Err(Failure::Full);
@@ -242,7 +242,7 @@ impl Office {
     /// Note that `person` has practised.
     ///
     /// # Errors
-    /// [`Failure::NotKept`].
+    /// `Failure::NotKept`.
     pub fn practised(&mut self, person: usize) -> Result<(), Failure> {
         self.store.set_practised(person).map_err(|_| Failure::NotKept)?;
         if let Some(row) = self.people.get_mut(person) {
@@ -254,7 +254,7 @@ impl Office {
     /// What is next for `person`; new questions are written down.
     ///
     /// # Errors
-    /// [`Failure::Refused`]; [`Failure::NotKept`].
+    /// `Failure::Refused`; `Failure::NotKept`.
     pub fn turn(&mut self, person: usize, now_ms: u64) -> Result<Turn, Failure> {
         let next = self.desk.next(person, now_ms)?;
         let asked = self.desk.people().get(person).map_or(&[][..], |who| &who.asked);
@@ -285,7 +285,7 @@ impl Office {
     /// The time is at most what has passed since the question could be seen.
     ///
     /// # Errors
-    /// [`Failure::Refused`] if the question is not open to this person; [`Failure::NotKept`].
+    /// `Failure::Refused` if the question is not open to this person; `Failure::NotKept`.
     pub fn answer(&mut self, person: usize, id: &str, left: bool, ms: u64, now_ms: u64) -> Result<(), Failure> {
         let who = self.desk.people().get(person).ok_or(Failure::Refused(Refused::NoPerson))?;
         let number = (0..who.asked.len()).rev().find(|number| self.question_id(person, *number) == id);
@@ -310,7 +310,7 @@ impl Office {
     /// Delete the answers of `person`.
     ///
     /// # Errors
-    /// [`Failure::NotKept`].
+    /// `Failure::NotKept`.
     pub fn withdraw(&mut self, person: usize, now_ms: u64) -> Result<(), Failure> {
         self.store.withdraw(person, now_ms).map_err(|_| Failure::NotKept)?;
         self.desk.withdraw(person)?;
