@@ -56,7 +56,8 @@ def build(depth, tensors):
         return node("BatchNormalization", x, f"{name}.out", *parts, epsilon=1e-5)
 
     def conv(x, name, stride=1, pad=1):
-        return node("Conv", x, f"{name}.out", f"{name}.weight", strides=[stride] * 2, pads=[pad] * 4)
+        return node("Conv", x, f"{name}.out", f"{name}.weight", strides=[stride] * 2, pads=[pad] * 4,
+                    dilations=[1, 1])
 
     def prelu(x, name):
         return node("PRelu", x, f"{name}.out", f"{name}.weight")

@@ -48,6 +48,8 @@ def layers(network):
         for row in rows[-2:]:
             row["weights"] = [(n, tuple(512 if d == 128 else d for d in s)) for n, s in row["weights"]]
             row["shape"] = [512]
+            if "units" in row["config"]:
+                row["config"]["units"] = 512
     return rows
 
 
@@ -153,7 +155,8 @@ def build(network, weights):
             if "bias" in w:
                 names.append(g.constant(f"{name}.bias", w["bias"]))
             relu = config.get("activation") == "relu"
-            out = g.node("Conv", names, f"{name}.conv" if relu else name, strides=[sh, sw], pads=pads, group=group)
+            out = g.node("Conv", names, f"{name}.conv" if relu else name, kernel_shape=[kh, kw],
+                         strides=[sh, sw], pads=pads, dilations=[1, 1], group=group)
             if relu:
                 out = g.node("Relu", [out], name)
         elif kind == "BatchNormalization":
@@ -177,7 +180,7 @@ def build(network, weights):
                 sys.exit(f"{name}: unknown activation {activation}")
         elif kind in ("MaxPooling2D", "AveragePooling2D"):
             op = "MaxPool" if kind == "MaxPooling2D" else "AveragePool"
-            g.node(op, [x], out, kernel_shape=config["pool_size"], strides=config["strides"])
+            g.node(op, [x], out, kernel_shape=config["pool_size"], strides=config["strides"], pads=[0] * 4)
         elif kind == "GlobalAveragePooling2D":
             g.node("Flatten", [g.node("GlobalAveragePool", [x], f"{name}.mean")], out)
         elif kind == "Reshape":
@@ -202,8 +205,15 @@ def build(network, weights):
         elif kind == "Lambda" and network.startswith("facenet"):
             g.node("Mul", [x, g.constant(f"{name}.scale", np.float32(scale_of(network, row)))], out)
         elif kind == "Lambda" and name.startswith("lrn"):
-            # tf.nn.lrn: 11 neighbours, alpha not divided by their number, as ONNX does.
-            g.node("LRN", [x], out, size=11, alpha=1e-4 * 11, beta=0.75, bias=1.0)
+            # tf.nn.lrn: the squares of 11 neighbours, alpha not divided by their number. Written out, as rten has no LRN.
+            places = np.arange(row["shape"][-1])
+            band = (abs(places[:, None] - places) <= 5).astype(np.float32)[:, :, None, None]
+            window = g.node("Conv", [g.node("Mul", [x, x], f"{name}.squares"), g.constant(f"{name}.band", band)], f"{name}.window",
+                            kernel_shape=[1, 1], strides=[1, 1], pads=[0] * 4, dilations=[1, 1])
+            scaled = g.node("Mul", [window, g.constant(f"{name}.alpha", np.float32(1e-4))], f"{name}.scaled")
+            base = g.node("Add", [scaled, g.constant(f"{name}.one", np.float32(1))], f"{name}.base")
+            power = g.node("Pow", [base, g.constant(f"{name}.beta", np.float32(0.75))], f"{name}.power")
+            g.node("Div", [x, power], out)
         elif kind == "Lambda" and name.startswith("power2"):
             g.node("Mul", [x, x], out)
         elif kind == "Lambda" and name.startswith("mult9"):
@@ -211,7 +221,10 @@ def build(network, weights):
         elif kind == "Lambda" and name.startswith("sqrt"):
             g.node("Sqrt", [x], out)
         elif kind == "Lambda" and name == "norm_layer":
-            g.node("LpNormalization", [x], out, axis=1, p=2)
+            axes = g.constant(f"{name}.axes", np.array([1], np.int64))
+            total = g.node("ReduceSum", [g.node("Mul", [x, x], f"{name}.squares"), axes], f"{name}.total", keepdims=1)
+            least = g.node("Max", [total, g.constant(f"{name}.least", np.float32(1e-12))], f"{name}.bound")
+            g.node("Div", [x, g.node("Sqrt", [least], f"{name}.norm")], out)
         else:
             sys.exit(f"{name}: unknown layer {kind}")
         at[name] = out

@@ -10,6 +10,8 @@ A vote: to every standardised rating of the three faces noise of SD --noise is a
 had been asked, and the nearer face in that space gets the vote. --noise .37 gives the share of unanimous questions (.78)
 that the list derived from single raters has.
 
+--ratings also writes pairs with how near they are in that space, for `perface eval similarity`.
+
 Kinds of questions, by --near and --any: within one gender and close in age, as in the published design, and across
 gender and age.
 
@@ -46,6 +48,7 @@ def main() -> None:
     parser.add_argument("--held", type=int, default=2000, help="questions of validation and of test, near only")
     parser.add_argument("--noise", type=float, default=0.37)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--ratings", metavar="CSV", help="also write 2000 rated pairs: a, b, rating, minus their distance")
     options = parser.parse_args()
 
     with open(options.attributes, newline="", encoding="utf-8") as file:
@@ -56,6 +59,14 @@ def main() -> None:
     age, male = raw[:, 0], raw[:, 1] > 50
     parts = np.array([part_of(name, options.test, options.val) for name in names])
     rng = np.random.default_rng(options.seed)
+
+    if options.ratings:
+        pairs = {tuple(sorted(rng.choice(len(names), 2, replace=False))) for _ in range(2100)}
+        with open(options.ratings, "w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow("a b rating".split())
+            for a, b in sorted(pairs)[:2000]:
+                writer.writerow([names[a], names[b], f"{-np.linalg.norm(ratings[a] - ratings[b]):.4f}"])
 
     written = []
     for part, near, any_ in [("train", options.near, options.any), ("val", options.held, 0), ("i", options.held, 0)]:
