@@ -6,17 +6,20 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
+use image::RgbImage;
+
 use crate::cover;
 use crate::detect::{Detector, Face};
 use crate::embedding::Embedding;
 use crate::error::Result;
-use crate::originals::{Gathering, Originals};
+use crate::originals::Gathering;
 use crate::people::{BroughtFace, Whom};
 use crate::photo::Photo;
 use crate::pool::PixelHash;
 use crate::rank::Uses;
-use crate::replace::{Attempt, Failure, Place, Replaced, Replacer, Subject, reaches};
+use crate::replace::{Attempt, Failure, Place, Replaced, Replacer, Subject, Who, Wish, reaches};
 use crate::report::{FaceRecord, GroupRecord, RankedRecord, Verdict};
+use crate::settle::Settled;
 use crate::sheet::faces::{LEAST_SHOWN, MOST_SHOWN, extremes};
 
 /// Time spent in each stage of the line, in milliseconds.
@@ -75,6 +78,15 @@ impl Survey {
     }
 }
 
+/// What was ordered for one photo.
+#[derive(Clone, Debug, Default)]
+pub struct Orders {
+    /// Places of the faces to leave as they are.
+    pub keep: BTreeSet<usize>,
+    /// Places in the pool of those who may not stand in on this photo, because its people contributed to them.
+    pub barred: BTreeSet<usize>,
+}
+
 /// Photo in, photo without its people out.
 pub struct Anonymizer {
     detector: Detector,
@@ -95,6 +107,18 @@ impl Anonymizer {
     /// Whether faces are replaced where that is possible.
     pub fn replaces(&self) -> bool {
         self.replacer.is_some()
+    }
+
+    /// What replaces faces, unless they are only covered.
+    pub fn replacer(&self) -> Option<&Replacer> {
+        self.replacer.as_ref()
+    }
+
+    /// Places in the pool of the faces to which one of `people` contributed.
+    pub fn contributed(&self, people: &BTreeSet<String>) -> BTreeSet<usize> {
+        let members = self.replacer.iter().flat_map(|replacer| replacer.candidates.pool().members().iter().enumerate());
+        let by = |who: &String| people.contains(who);
+        members.filter(|(_, member)| member.contributors.iter().any(by)).map(|(place, _)| place).collect()
     }
 
     /// Find and read the faces of `photo` without changing anything.
@@ -154,10 +178,11 @@ impl Anonymizer {
         let survey = self.survey(&photo, &mut timings)?;
         let mut originals = Gathering::default();
         survey.add_to(&mut originals);
-        self.anonymize_in_run(photo, &survey, &originals.finish(), keep, timings)
+        let orders = Orders { keep: keep.clone(), ..Orders::default() };
+        self.anonymize_in_run(photo, &survey, &Settled::nothing(originals.finish()), &orders, timings)
     }
 
-    /// As [`Anonymizer::anonymize`], for a photo of a run whose faces are all in `originals`. `survey` is this photo's.
+    /// As [`Anonymizer::anonymize`], for a photo of a run for which everything is settled. `survey` is this photo's.
     ///
     /// # Errors
     /// If a network fails.
@@ -165,17 +190,18 @@ impl Anonymizer {
         &self,
         mut photo: Photo,
         survey: &Survey,
-        originals: &Originals,
-        keep: &BTreeSet<usize>,
+        settled: &Settled,
+        orders: &Orders,
         mut timings: Timings,
     ) -> Result<Anonymized> {
         let faces = &survey.faces;
         let mut records: Vec<FaceRecord> = match &self.replacer {
             None => faces.iter().map(|face| obscured(face, "covering was asked for")).collect(),
-            Some(replacer) => replace_all(replacer, &mut photo, survey, originals, keep, &mut timings)?,
+            Some(replacer) => replace_all(replacer, &mut photo, survey, settled, orders, &mut timings)?,
         };
         for (index, (record, face)) in records.iter_mut().zip(faces).enumerate() {
-            if keep.contains(&index) {
+            record.person = settled.person((survey.photo, index));
+            if orders.keep.contains(&index) {
                 let reason = Some("named to be kept".to_owned());
                 *record = FaceRecord { reason, ..FaceRecord::of(face, Verdict::Kept) };
             }
@@ -191,13 +217,52 @@ impl Anonymizer {
     }
 }
 
+/// Two boxes that share this much are of one face.
+const SAME_PLACE_IOU: f32 = 0.3;
+
+impl Anonymizer {
+    /// Look at `written`, the photo as others will read it: compressed, found and aligned anew. Places of replaced faces
+    /// that do not hide whom they replace there, and why.
+    ///
+    /// # Errors
+    /// If a network fails.
+    pub fn unhidden(
+        &self,
+        written: &RgbImage,
+        survey: &Survey,
+        settled: &Settled,
+        records: &[FaceRecord],
+    ) -> Result<Vec<(usize, String)>> {
+        let Some(replacer) = self.replacer.as_ref() else { return Ok(Vec::new()) };
+        let mut unhidden = Vec::new();
+        if records.iter().all(|record| record.verdict != Verdict::Replaced) {
+            return Ok(unhidden);
+        }
+        let found = self.detector.detect(written)?;
+        for (index, (record, subject)) in records.iter().zip(&survey.subjects).enumerate() {
+            let (Verdict::Replaced, Ok(subject)) = (record.verdict, subject) else { continue };
+            let (wish, barred) = (&Wish::default(), &BTreeSet::new());
+            let originals = settled.originals();
+            let place = Place { photo: survey.photo, index, uses: &Uses::default(), originals, wish, barred };
+            for face in found.iter().filter(|face| face.box_px.iou(&subject.face.box_px) > SAME_PLACE_IOU) {
+                if let Some(unfit) = replacer.check_written(written, face, subject, place)? {
+                    let why = unfit.to_string().replace("every result", "the result as written");
+                    unhidden.push((index, why));
+                    break;
+                }
+            }
+        }
+        Ok(unhidden)
+    }
+}
+
 /// Replace what can be replaced; the records say what must still be covered.
 fn replace_all(
     replacer: &Replacer,
     photo: &mut Photo,
     survey: &Survey,
-    originals: &Originals,
-    keep: &BTreeSet<usize>,
+    settled: &Settled,
+    orders: &Orders,
     timings: &mut Timings,
 ) -> Result<Vec<FaceRecord>> {
     let mut uses = Uses::default();
@@ -205,7 +270,7 @@ fn replace_all(
     let mut changed = Vec::new();
     for (index, (face, subject)) in survey.faces.iter().zip(&survey.subjects).enumerate() {
         let subject = match subject {
-            Ok(subject) if !keep.contains(&index) => subject,
+            Ok(subject) if !orders.keep.contains(&index) => subject,
             Ok(_) | Err(_) => {
                 let reason = subject.as_ref().err().map_or("named to be kept", |Failure(reason)| reason);
                 changed.push(cover::head_box(face));
@@ -213,9 +278,11 @@ fn replace_all(
                 continue;
             }
         };
-        let place = Place { photo: survey.photo, index, uses: &uses, originals };
+        let wish = settled.wish((survey.photo, index));
+        let (originals, barred) = (settled.originals(), &orders.barred);
+        let place = Place { photo: survey.photo, index, uses: &uses, originals, wish, barred };
         let attempt = replacer.replace(&photo.pixels, subject, place, timings)?;
-        let (record, replaced) = described(replacer, subject, attempt);
+        let (record, replaced) = described(replacer, subject, wish, attempt);
         match replaced {
             Some(Replaced { swap, candidate, .. }) => {
                 swap.paste(&mut photo.pixels);
@@ -226,7 +293,7 @@ fn replace_all(
         }
         records.push(record);
     }
-    check_neighbours(replacer, photo, survey, originals, &changed, &mut records, timings)?;
+    check_neighbours(replacer, photo, survey, settled, &changed, &mut records, timings)?;
     Ok(records)
 }
 
@@ -235,7 +302,7 @@ fn check_neighbours(
     replacer: &Replacer,
     photo: &Photo,
     survey: &Survey,
-    originals: &Originals,
+    settled: &Settled,
     changed: &[crate::geometry::Rect],
     records: &mut [FaceRecord],
     timings: &mut Timings,
@@ -246,7 +313,9 @@ fn check_neighbours(
         if record.verdict != Verdict::Replaced || !touched {
             continue;
         }
-        let place = Place { photo: survey.photo, index, uses: &Uses::default(), originals };
+        let originals = settled.originals();
+        let (wish, barred) = (&Wish::default(), &BTreeSet::new());
+        let place = Place { photo: survey.photo, index, uses: &Uses::default(), originals, wish, barred };
         if replacer.check_finished(&photo.pixels, subject, place, timings)?.is_some() {
             record.verdict = Verdict::Obscured;
             record.reason = Some("a neighbour's replacement uncovered it".to_owned());
@@ -256,11 +325,11 @@ fn check_neighbours(
 }
 
 /// The record of an attempt, and the new face if there is one.
-fn described(replacer: &Replacer, subject: &Subject, attempt: Attempt) -> (FaceRecord, Option<Replaced>) {
+fn described(replacer: &Replacer, subject: &Subject, wish: &Wish, attempt: Attempt) -> (FaceRecord, Option<Replaced>) {
     let mut record = FaceRecord::of(&subject.face, Verdict::Obscured);
     record.p_male = subject.attributes.map(|a| a.p_male);
     record.age_years = subject.attributes.map(|a| a.age_years);
-    record.chosen_group = Some(subject.group.to_string());
+    record.chosen_group = Some(wish.group.unwrap_or(subject.group).to_string());
     record.grouped_by = Some(replacer.options.group_by.to_string());
     record.groups = subject.choice.iter().flat_map(|choice| &choice.distances).map(GroupRecord::from).collect();
     record.tries = attempt.tries;
@@ -289,12 +358,18 @@ fn described(replacer: &Replacer, subject: &Subject, attempt: Attempt) -> (FaceR
     record.tone_step = score.tone_step;
     record.candidate_ita_deg = replaced.candidate_ita_deg;
     record.chosen_by = Some(replaced.chosen_by.clone());
+    let mut notes = Vec::new();
+    if let Who::First(wanted) = wish.who
+        && wanted != replaced.candidate.index
+    {
+        notes.push("another replacement than on the person's other photos, which does not do here".to_owned());
+    }
     if !replaced.fits {
         let apart = record.ita_deg.zip(record.candidate_ita_deg).map(|(a, b)| (a - b).abs());
         let apart = apart.map_or_else(|| "unknown".to_owned(), |deg| format!("{deg:.0}° of ITA"));
-        record.reason =
-            Some(format!("nobody who hides this face has a fitting skin tone; the one taken is {apart} away"));
+        notes.push(format!("nobody who hides this face has a fitting skin tone; the one taken is {apart} away"));
     }
+    record.reason = (!notes.is_empty()).then(|| notes.join("; "));
     (record, Some(replaced))
 }
 

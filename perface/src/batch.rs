@@ -13,15 +13,18 @@ use std::sync::{Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
-use crate::anonymize::{Anonymizer, Survey, Timings};
+use crate::anonymize::{Anonymizer, Orders, Survey, Timings};
 use crate::atomic::{self, Overwrite};
+use crate::cover;
 use crate::error::{Error, Result};
 use crate::model::pack::sha256_hex;
-use crate::originals::{Gathering, MAX_ORIGINALS, Originals};
+use crate::originals::{FaceKey, Gathering, MAX_ORIGINALS, Originals};
 use crate::people::{self, BroughtFace, Whom};
 use crate::photo::{self, Limits, Photo};
-use crate::pool::PixelHash;
+use crate::pool::{Group, PixelHash};
+use crate::replace::Subject;
 use crate::report::{PhotoRecord, Status, Verdict};
+use crate::settle::{self, Settled};
 use crate::tree::Input;
 
 /// Name of the journal in the report folder.
@@ -64,6 +67,8 @@ pub struct BatchOptions {
     pub whom: Whom,
     /// Faces found elsewhere, by the file that was read.
     pub brought: HashMap<PathBuf, Vec<BroughtFace>>,
+    /// People of each photo who contributed to the pool, by the file that was read: nobody made from them stands in there.
+    pub contributors: HashMap<PathBuf, BTreeSet<String>>,
     /// Whether photos with a replaced face say that they are composites; see [`photo::provenance`].
     pub provenance: bool,
 }
@@ -80,6 +85,7 @@ impl Default for BatchOptions {
             keep: HashMap::new(),
             whom: Whom::default(),
             brought: HashMap::new(),
+            contributors: HashMap::new(),
             provenance: true,
         }
     }
@@ -149,6 +155,7 @@ pub fn run(
     let done = if options.resume { read_journal(&folder, config)? } else { HashMap::new() };
     let journal = Mutex::new(open_journal(&folder, config, options.resume && !done.is_empty())?);
     let read = survey_all(anonymizer, inputs, options, stop, on);
+    let (surveys, settled) = settle_all(anonymizer, inputs, options, read, stop);
     let slots: Vec<Mutex<Option<PhotoRecord>>> = inputs.iter().map(|_| Mutex::new(None)).collect();
     let failure: Mutex<Option<Error>> = Mutex::new(None);
     side_by_side(options.jobs, inputs.len(), |index| {
@@ -156,10 +163,10 @@ pub fn run(
         if stop.load(Ordering::Relaxed) || lock(&failure).is_some() {
             return;
         }
-        let surveyed = read.surveys.get(index).and_then(|survey| lock(survey).take());
+        let surveyed = surveys.get(index).and_then(|survey| lock(survey).take());
         let finished = match still_done(&done, input, out) {
             Some(entry) => Ok(entry.record.clone()),
-            None => one(anonymizer, input, out, options, surveyed, &read.originals).and_then(|entry| {
+            None => one(anonymizer, input, out, options, surveyed, &settled).and_then(|entry| {
                 append(&journal, &folder, &entry)?;
                 Ok(entry.record)
             }),
@@ -201,9 +208,23 @@ fn side_by_side(jobs: usize, count: usize, work: impl Fn(usize) + Sync) {
 struct Read {
     /// For each input what is in it; `None` if it could not be read, or if so many faces are known already that the rest is
     /// read again when it is needed.
-    surveys: Vec<Mutex<Option<(Survey, Timings)>>>,
+    surveys: Surveys,
     /// Everyone.
     originals: Originals,
+    /// In which input each photo is, and which of its faces are to be replaced by whom.
+    photos: BTreeMap<PixelHash, ReadPhoto>,
+}
+
+type Surveys = Vec<Mutex<Option<(Survey, Timings)>>>;
+
+/// What is remembered of a photo that was read.
+struct ReadPhoto {
+    /// Place of its input.
+    input: usize,
+    /// The faces to replace and the group each would get.
+    groups: BTreeMap<usize, Group>,
+    /// Places in the pool of those who may not stand in.
+    barred: BTreeSet<usize>,
 }
 
 /// Faces whose reading is kept from the first look at a photo to the second: about 30 MB.
@@ -219,9 +240,10 @@ fn survey_all(
 ) -> Read {
     let surveys: Vec<Mutex<Option<_>>> = inputs.iter().map(|_| Mutex::new(None)).collect();
     if !anonymizer.replaces() {
-        return Read { surveys, originals: Originals::default() };
+        return Read { surveys, originals: Originals::default(), photos: BTreeMap::new() };
     }
     let gathering = Mutex::new(Gathering::default());
+    let photos = Mutex::new(BTreeMap::new());
     let kept = AtomicUsize::new(0);
     side_by_side(options.jobs, inputs.len(), |index| {
         let (Some(input), Some(slot)) = (inputs.get(index), surveys.get(index)) else { return };
@@ -236,6 +258,16 @@ fn survey_all(
         }));
         if let Ok(Ok(surveyed)) = surveyed {
             surveyed.0.add_to(&mut lock(&gathering));
+            let Orders { keep, barred } = orders(anonymizer, input, options, &surveyed.0);
+            let group = |(place, subject): (usize, &Result<Subject, _>)| Some((place, subject.as_ref().ok()?.group));
+            let groups = surveyed.0.subjects.iter().enumerate().filter_map(group);
+            let groups = groups.filter(|(place, _)| !keep.contains(place)).collect();
+            let photo = ReadPhoto { input: index, groups, barred };
+            // Of one picture in several files the first counts, whichever was read first.
+            let mut photos = lock(&photos);
+            if photos.get(&surveyed.0.photo).is_none_or(|other: &ReadPhoto| index < other.input) {
+                photos.insert(surveyed.0.photo, photo);
+            }
             if kept.fetch_add(surveyed.0.faces.len(), Ordering::Relaxed) < MAX_KEPT_FACES {
                 *lock(slot) = Some(surveyed);
             }
@@ -243,7 +275,54 @@ fn survey_all(
         on(Event::Surveyed);
     });
     let originals = gathering.into_inner().unwrap_or_else(PoisonError::into_inner).finish();
-    Read { surveys, originals }
+    Read { surveys, originals, photos: photos.into_inner().unwrap_or_else(PoisonError::into_inner) }
+}
+
+/// Settle who stands in for people on several photos.
+fn settle_all(
+    anonymizer: &Anonymizer,
+    inputs: &[Input],
+    options: &BatchOptions,
+    read: Read,
+    stop: &AtomicBool,
+) -> (Surveys, Settled) {
+    let Some(replacer) = anonymizer.replacer() else { return (read.surveys, Settled::nothing(read.originals)) };
+    let known = |photo: PixelHash, index: usize, face: usize| -> Option<Subject> {
+        let slot = lock(read.surveys.get(index)?);
+        let survey = slot.as_ref().map(|(survey, _)| survey).filter(|survey| survey.photo == photo)?;
+        survey.subjects.get(face)?.as_ref().ok().cloned()
+    };
+    let load = |(photo, face): FaceKey| {
+        let index = read.photos.get(&photo)?.input;
+        let input = inputs.get(index)?;
+        let file = photo::read(&input.source, &options.limits).ok()?;
+        if stop.load(Ordering::Relaxed) || PixelHash::of(&file.pixels) != photo {
+            return None;
+        }
+        let subject = known(photo, index, face).or_else(|| {
+            let survey = survey(anonymizer, input, options, &file, &mut Timings::default()).ok()?;
+            survey.subjects.into_iter().nth(face)?.ok()
+        })?;
+        Some((file, subject))
+    };
+    let groups = read.photos.iter().flat_map(|(photo, of)| of.groups.iter().map(|(face, g)| ((*photo, *face), *g)));
+    let run = settle::Run {
+        replacer,
+        groups: groups.collect(),
+        barred: read.photos.iter().map(|(photo, of)| (*photo, of.barred.clone())).collect(),
+        load: &load,
+        side_by_side: &|count, work| side_by_side(options.jobs, count, work),
+    };
+    let settled = run.settle(read.originals, replacer.options.unlinkable);
+    (read.surveys, settled)
+}
+
+/// What was ordered for a photo.
+fn orders(anonymizer: &Anonymizer, input: &Input, options: &BatchOptions, survey: &Survey) -> Orders {
+    let mut keep = options.keep.get(&input.source).cloned().unwrap_or_default();
+    keep.extend(anonymizer.left(survey, &options.whom));
+    let contributors = options.contributors.get(&input.source);
+    Orders { keep, barred: contributors.map(|people| anonymizer.contributed(people)).unwrap_or_default() }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -273,7 +352,7 @@ fn one(
     out: &Path,
     options: &BatchOptions,
     surveyed: Option<(Survey, Timings)>,
-    originals: &Originals,
+    settled: &Settled,
 ) -> Result<Entry> {
     let mut timings = Timings::default();
     let mut record = PhotoRecord {
@@ -292,7 +371,6 @@ fn one(
         entry_hashes.0 = file_sha256(&input.source).unwrap_or_default();
         record.size_px = Some([photo.pixels.width(), photo.pixels.height()]);
         record.notes.clone_from(&photo.notes);
-        let mut keep = options.keep.get(&input.source).cloned().unwrap_or_default();
         // A file that changed since it was read is read anew.
         let same = |(survey, _): &(Survey, Timings)| survey.photo == PixelHash::of(&photo.pixels);
         let (survey, read) = match surveyed.filter(same) {
@@ -302,8 +380,26 @@ fn one(
                 (survey(anonymizer, input, options, &photo, &mut read)?, read)
             }
         };
-        keep.extend(anonymizer.left(&survey, &options.whom));
-        let result = anonymizer.anonymize_in_run(photo, &survey, originals, &keep, read)?;
+        let orders = orders(anonymizer, input, options, &survey);
+        let mut result = anonymizer.anonymize_in_run(photo, &survey, settled, &orders, read)?;
+        let mut bytes = timings.time("encode", || photo::encode(&result.photo))?;
+        let unhidden = timings.time("look at the file", || {
+            if !anonymizer.replaces() {
+                return Ok(Vec::new());
+            }
+            let written = photo::decode(&bytes, &input.output, &options.limits)?;
+            anonymizer.unhidden(&written.pixels, &survey, settled, &result.faces)
+        })?;
+        for (place, why) in &unhidden {
+            if let (Some(record), Some(face)) = (result.faces.get_mut(*place), survey.faces.get(*place)) {
+                record.verdict = Verdict::Obscured;
+                record.reason = Some(why.clone());
+                cover::cover(&mut result.photo.pixels, face);
+            }
+        }
+        if !unhidden.is_empty() {
+            bytes = timings.time("encode", || photo::encode(&result.photo))?;
+        }
         for (stage, ms) in result.timings.into_map() {
             *record.timings_ms.entry(stage).or_default() += ms;
         }
@@ -322,7 +418,6 @@ fn one(
             record.notes.push("a face could not be replaced; not written".to_owned());
             return Ok(());
         }
-        let mut bytes = timings.time("encode", || photo::encode(&result.photo))?;
         if options.provenance && record.faces.iter().any(|face| face.verdict == Verdict::Replaced) {
             bytes = photo::provenance::mark(&bytes).unwrap_or(bytes);
         }

@@ -36,6 +36,7 @@ pub mod rank;
 
 pub mod natural;
 pub mod originals;
+pub mod same_person;
 
 pub mod blend;
 pub mod swap;
@@ -56,6 +57,7 @@ pub mod people;
 
 pub mod anonymize;
 pub mod batch;
+pub mod settle;
 
 pub mod audit;
 pub mod study;

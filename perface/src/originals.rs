@@ -77,6 +77,28 @@ impl Originals {
         self.keys.is_empty()
     }
 
+    /// The faces, in the order of the gallery.
+    pub fn keys(&self) -> &[FaceKey] {
+        &self.keys
+    }
+
+    /// The descriptor of face number `place` by gate `gate`.
+    pub fn embedding(&self, gate: usize, place: usize) -> Option<Embedding> {
+        self.sets.get(gate)?.get(place)
+    }
+
+    /// Cosines of face number `place` with every face, itself included, by gate `gate`.
+    pub fn cosines(&self, gate: usize, place: usize) -> Option<Vec<f32>> {
+        let set = self.sets.get(gate)?;
+        Some(set.cosines(&set.get(place)?))
+    }
+
+    /// Cosine of faces number `a` and `b` by gate `gate`.
+    pub fn cosine(&self, gate: usize, a: usize, b: usize) -> Option<f32> {
+        let set = self.sets.get(gate)?;
+        Some(set.get(a)?.cosine(&set.get(b)?))
+    }
+
     /// Tells, for a subject with these embeddings, who is who to each gate; `same_person` are the gates' thresholds.
     pub fn lineup(&self, key: FaceKey, embeddings: &[Embedding], same_person: &[f32]) -> Lineup<'_> {
         let rows = self.sets.iter().zip(embeddings).zip(same_person).map(|((set, own), &threshold)| {

@@ -9,7 +9,9 @@
 mod part;
 mod scene;
 pub mod score;
+mod wish;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use image::RgbImage;
@@ -37,6 +39,8 @@ use crate::swap::{Material, Swap, Swapper};
 use part::Part;
 use scene::Scene;
 use score::{Score, landmarks_error};
+use wish::{Order, Round};
+pub use wish::{Who, Wish};
 
 /// How faces are replaced.
 #[derive(Clone, Debug)]
@@ -57,6 +61,8 @@ pub struct ReplaceOptions {
     pub rerank: usize,
     /// How much naturalness is asked.
     pub natural: Natural,
+    /// Whether results of one person must not share a candidate; otherwise they do where it hides them.
+    pub unlinkable: bool,
 }
 
 /// The default of [`ReplaceOptions::tries`].
@@ -96,6 +102,7 @@ pub struct Replacer {
 }
 
 /// What is known of a face before it is replaced.
+#[derive(Clone, Debug)]
 pub struct Subject {
     /// As detected.
     pub face: Face,
@@ -120,6 +127,10 @@ pub struct Place<'a> {
     pub uses: &'a Uses,
     /// Everyone of the run.
     pub originals: &'a Originals,
+    /// What draws and group depend on, and who is wanted.
+    pub wish: &'a Wish,
+    /// Places in the pool of those who may not stand in here.
+    pub barred: &'a BTreeSet<usize>,
 }
 
 impl Place<'_> {
@@ -156,12 +167,14 @@ pub struct Attempt {
     pub ita_deg: Option<f32>,
     /// How many of the group were set aside because their skin tone does not fit.
     pub unfitting: usize,
+    /// Places in the pool of those who passed at the size for trials, best first.
+    pub passed: Vec<usize>,
 }
 
 impl Attempt {
     fn failed(reason: &str) -> Self {
         let outcome = Err(Failure(reason.to_owned()));
-        Self { outcome, tries: 0, ranked: Vec::new(), ita_deg: None, unfitting: 0 }
+        Self { outcome, tries: 0, ranked: Vec::new(), ita_deg: None, unfitting: 0, passed: Vec::new() }
     }
 }
 
@@ -230,6 +243,9 @@ impl Replacer {
     /// If a network fails.
     pub fn replace(&self, photo: &RgbImage, subject: &Subject, place: Place, timings: &mut Timings) -> Result<Attempt> {
         let options = &self.options;
+        if let Who::Nobody(reason) = &place.wish.who {
+            return Ok(Attempt::failed(reason));
+        }
         let Some(mesh) = timings.time("mesh", || self.mesher.mesh(photo, &subject.face))? else {
             return Ok(Attempt::failed("no face mesh could be laid"));
         };
@@ -237,60 +253,72 @@ impl Replacer {
             return Ok(Attempt::failed("no recogniser is loaded"));
         };
         let (members, gallery) = (self.candidates.pool().members(), self.candidates.gallery());
-        let ranked = rank::rank(query, members, gallery.embeddings(), subject.group);
+        let group = place.wish.group.unwrap_or(subject.group);
+        let mut ranked = rank::rank(query, members, gallery.embeddings(), group);
         if ranked.is_empty() {
-            return Ok(Attempt::failed(&format!("the pool has no {} faces", subject.group)));
+            return Ok(Attempt::failed(&format!("the pool has no {group} faces")));
+        }
+        ranked.retain(|candidate| !place.barred.contains(&candidate.index));
+        if ranked.is_empty() {
+            return Ok(Attempt::failed(&format!("none of the pool's {group} faces may stand in here")));
         }
         let ita_deg = timings.time("tone", || skin_tone(photo, &mesh)).map(|tone| tone.ita_deg);
         let tone_of = |candidate: &rank::Candidate| Some(self.candidates.material(candidate.index)?.tone?.ita_deg);
         let by_tone = timings.time("candidate", || ByTone::of(&ranked, ita_deg, options.natural, tone_of));
         let unfitting = by_tone.others.len();
-        let key = DrawKey { seed: options.seed, photo: place.photo, face: place.index };
+        let (photo_of, face_of) = place.wish.person.unwrap_or(place.key());
+        let key = DrawKey { seed: options.seed, photo: photo_of, face: face_of };
         let mut order = rank::order(&by_tone.fitting, options.pick, key, place.uses);
         let fitting = order.len();
         let nobody = Failure("nobody of this group has a near skin tone".to_owned());
-        let mut attempt = Attempt { outcome: Err(nobody), tries: 0, ranked, ita_deg, unfitting };
+        let mut attempt = Attempt { outcome: Err(nobody), tries: 0, ranked, ita_deg, unfitting, passed: Vec::new() };
         if options.natural != Natural::Strict {
             order.extend(by_tone.others);
         } else if fitting == 0 {
             return Ok(attempt);
         }
+        let fits: BTreeSet<usize> = by_tone.fitting.iter().map(|candidate| candidate.index).collect();
         let lineup = self.lineup(subject, place);
         let small = timings.time("shrink", || Scene::small(photo, &mesh, &subject.face));
         let whole = Scene::whole(photo, &mesh, &subject.face);
         let scene = small.as_ref().unwrap_or(&whole);
-        let mut tried = Tried::default();
-        self.try_all(scene, subject, &lineup, order, fitting, &mut tried, timings)?;
-        attempt.tries = tried.count;
-        // Least cost first; of equals the one tried first, whose order is drawn.
-        tried.good.sort_by(|a, b| a.score.cost(options.natural).total_cmp(&b.score.cost(options.natural)));
-        let passed = tried.good.len();
-        for trial in tried.good {
-            let trial = match small.is_some() {
-                false => trial,
-                true => match self.again(&whole, subject, &lineup, trial, timings)? {
-                    Ok(trial) => trial,
-                    Err(reason) => {
-                        tried.failure = reason;
-                        continue;
-                    }
-                },
-            };
-            let chosen_by = match tried.ended_early {
-                true => format!("clearly good, number {} of at most {}", tried.count, options.rerank.max(1)),
-                false => format!("best of {passed} that passed, {} tried", tried.count),
-            };
-            attempt.outcome = Ok(Replaced {
-                fits: by_tone.fitting.iter().any(|c| c.index == trial.candidate.index),
-                candidate_ita_deg: trial.material.tone.map(|tone| tone.ita_deg),
-                swap: trial.swap,
-                candidate: trial.candidate,
-                score: trial.score,
-                chosen_by,
-            });
-            return Ok(attempt);
+        let Round { rounds, thorough } = place.wish.rounds(Order { candidates: order, fitting }, place.uses);
+        for Order { candidates, fitting } in rounds {
+            let mut tried = Tried { thorough, ..Tried::default() };
+            self.try_all(scene, subject, &lineup, candidates, fitting, &mut tried, timings)?;
+            // Least cost first; of equals the one tried first, whose order is drawn.
+            tried.good.sort_by(|a, b| a.score.cost(options.natural).total_cmp(&b.score.cost(options.natural)));
+            attempt.passed.extend(tried.good.iter().map(|trial| trial.candidate.index));
+            let (before, passed) = (attempt.tries, tried.good.len());
+            attempt.tries += tried.count;
+            for trial in tried.good {
+                let trial = match small.is_some() {
+                    false => trial,
+                    true => match self.again(&whole, subject, &lineup, trial, timings)? {
+                        Ok(trial) => trial,
+                        Err(reason) => {
+                            tried.failure = reason;
+                            continue;
+                        }
+                    },
+                };
+                let chosen_by = match tried.ended_early {
+                    _ if place.wish.is_first(trial.candidate.index) => "as on the person's other photos".to_owned(),
+                    true => format!("clearly good, number {} of at most {}", tried.count, options.rerank.max(1)),
+                    false => format!("best of {passed} that passed, {} tried", before + tried.count),
+                };
+                attempt.outcome = Ok(Replaced {
+                    fits: fits.contains(&trial.candidate.index),
+                    candidate_ita_deg: trial.material.tone.map(|tone| tone.ita_deg),
+                    swap: trial.swap,
+                    candidate: trial.candidate,
+                    score: trial.score,
+                    chosen_by,
+                });
+                return Ok(attempt);
+            }
+            attempt.outcome = Err(Failure(tried.failure));
         }
-        attempt.outcome = Err(Failure(tried.failure));
         Ok(attempt)
     }
 
@@ -340,7 +368,7 @@ impl Replacer {
                 match trial.score.unfit(options.natural) {
                     Some(unfit) => tried.failure = unfit.to_string(),
                     None => {
-                        tried.ended_early |= trial.score.is_clearly_good(options.natural);
+                        tried.ended_early |= !tried.thorough && trial.score.is_clearly_good(options.natural);
                         tried.good.push(trial);
                     }
                 }
@@ -495,11 +523,32 @@ impl Replacer {
     }
 }
 
+impl Replacer {
+    /// Why `found`, a face of the photo as it was written, does not hide `subject`, if so.
+    ///
+    /// # Errors
+    /// If a network fails.
+    pub fn check_written(
+        &self,
+        written: &RgbImage,
+        found: &Face,
+        subject: &Subject,
+        place: Place,
+    ) -> Result<Option<score::Unfit>> {
+        let each = self.gates.iter().map(|gate| gate.embedder.embed_face(written, found));
+        let Some(results) = each.collect::<Result<Option<Vec<_>>>>()? else { return Ok(None) };
+        let lineup = self.lineup(subject, place);
+        Ok(self.scored(&results.iter().collect::<Vec<_>>(), subject, &lineup, 0.0, None).unhidden())
+    }
+}
+
 /// A result in which the detector finds no face is no face to people either.
 const NO_FACE: &str = "no face was found in the result";
 
 /// What came of a search.
 struct Tried {
+    /// Whether to go on past a clearly good result.
+    thorough: bool,
     /// Candidates tried.
     count: usize,
     /// Results that may be kept, in the order they were tried.
@@ -512,7 +561,8 @@ struct Tried {
 
 impl Default for Tried {
     fn default() -> Self {
-        Self { count: 0, good: Vec::new(), ended_early: false, failure: "no candidate could be used".to_owned() }
+        let failure = "no candidate could be used".to_owned();
+        Self { thorough: false, count: 0, good: Vec::new(), ended_early: false, failure }
     }
 }
 

@@ -4,37 +4,14 @@
 
 mod fakes;
 
-use std::collections::BTreeSet;
-
-use fakes::{ALICE, KnowColour, Line, embedder, gate, picture};
-use image::{GrayImage, Luma, Rgb, RgbImage};
-use perface::anonymize::{Anonymizer, Timings};
+use fakes::{ALICE, Become, KnowColour, Line, at, embedder, gate, picture};
+use image::Rgb;
+use perface::anonymize::{Anonymizer, Orders, Timings};
 use perface::natural::Natural;
-use perface::originals::{Gathering, Originals};
+use perface::originals::Gathering;
 use perface::photo::{Format, Photo};
 use perface::report::{FaceRecord, Verdict};
-use perface::swap::{Material, Refusal, Swap, Swapper, Target};
-
-/// Who lies so many degrees from Alice, to whom the recogniser gives about [1, −1].
-fn at(degrees: f32) -> Rgb<u8> {
-    let angle = (degrees - 45.0).to_radians();
-    Rgb([(127.0 + 110.0 * angle.cos()).round() as u8, (127.0 + 110.0 * angle.sin()).round() as u8, 255])
-}
-
-/// Fills the face with the colour of the candidate's picture at its middle.
-struct Become;
-
-impl Swapper for Become {
-    fn swap(&self, target: &Target, candidate: &Material) -> Result<Swap, Refusal> {
-        let b = target.face.box_px;
-        let (width, height) = (b.width().ceil() as u32 + 2, b.height().ceil() as u32 + 2);
-        Ok(Swap {
-            patch: RgbImage::from_pixel(width, height, *candidate.neutral.picture().get_pixel(85, 80)),
-            patch_origin: (b.left as u32, b.top as u32),
-            mask: GrayImage::from_pixel(width, height, Luma([255])),
-        })
-    }
-}
+use perface::settle::Settled;
 
 fn line(pool: Vec<(&'static str, Rgb<u8>)>, rerank: usize) -> Line {
     let mut line = Line { pool, ..Line::new(Become) };
@@ -52,8 +29,8 @@ fn alice_among(anonymizer: &Anonymizer, others: &[Rgb<u8>]) -> FaceRecord {
     for &other in others {
         anonymizer.survey(&photo(other), &mut timings).unwrap().add_to(&mut gathering);
     }
-    let originals: Originals = gathering.finish();
-    let after = anonymizer.anonymize_in_run(photo(ALICE), &alice, &originals, &BTreeSet::new(), timings).unwrap();
+    let settled = Settled::nothing(gathering.finish());
+    let after = anonymizer.anonymize_in_run(photo(ALICE), &alice, &settled, &Orders::default(), timings).unwrap();
     after.faces.into_iter().next().unwrap()
 }
 

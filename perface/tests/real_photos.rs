@@ -4,12 +4,18 @@
 
 mod common;
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
 use common::{detector, embedder, in_parallel, pictures, read, sample, testdata};
 use image::imageops;
 use perface::align;
 use perface::detect::Face;
 use perface::geometry::Point;
 use perface::model::builtin::{PHOTO_ASTRONAUT, PHOTO_SOLVAY};
+use perface::originals::Gathering;
+use perface::pool::PixelHash;
+use perface::same_person::Persons;
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -142,4 +148,33 @@ fn sface_tells_people_of_lfw_apart_at_its_own_threshold() {
     let accuracy = right.count() as f64 / pairs.len() as f64;
     eprintln!("LFW: accuracy {accuracy:.4} at {threshold} over {} pairs", pairs.len());
     assert!(accuracy >= 0.99, "{accuracy}");
+}
+
+#[test]
+fn two_photos_of_a_person_are_one_person_and_strangers_are_not() {
+    let Some(london) = testdata("london", "who is who in a run") else { return };
+    let photos: Vec<PathBuf> = pictures(&london)
+        .into_iter()
+        .filter(|path| path.extension().is_some_and(|extension| extension == "jpg"))
+        .filter(|path| path.to_string_lossy().contains("_neutral") || path.to_string_lossy().contains("_smile"))
+        .take(60)
+        .collect();
+    let (detector, embedder) = (detector(), embedder());
+    let faces = in_parallel(&photos, |path| {
+        let picture = read(path);
+        let face = detector.detect_once(&picture).unwrap().swap_remove(0);
+        (PixelHash::of(&picture), embedder.embed_face(&picture, &face).unwrap().unwrap())
+    });
+    let id = |path: &PathBuf| path.file_name().unwrap().to_string_lossy()[..3].to_owned();
+    let ids: BTreeMap<PixelHash, String> = faces.iter().map(|(hash, _)| *hash).zip(photos.iter().map(id)).collect();
+    let mut gathering = Gathering::default();
+    faces.iter().for_each(|(hash, embedding)| gathering.add((*hash, 0), std::slice::from_ref(embedding)));
+    let threshold = embedder.card().same_person.as_ref().unwrap().cosine;
+    let persons = Persons::among(&gathering.finish(), &[threshold], &BTreeSet::new());
+    let people: BTreeSet<&String> = ids.values().collect();
+    eprintln!("{} of {} people found on both of their photos", persons.len(), people.len());
+    assert!(persons.len() * 10 >= people.len() * 9, "{} of {}", persons.len(), people.len());
+    for faces in persons.faces() {
+        assert_eq!(faces.iter().map(|(hash, _)| &ids[hash]).collect::<BTreeSet<_>>().len(), 1, "strangers are joined");
+    }
 }

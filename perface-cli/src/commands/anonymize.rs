@@ -20,9 +20,9 @@ use perface::pool::Pool;
 use perface::rank::{DEFAULT_BOTTOM, Pick, PickOptions};
 use perface::replace::{DEFAULT_RERANK, DEFAULT_TRIES, ReplaceOptions, Replacer};
 use perface::report::html::{self, PageOptions};
-use perface::report::{self, ModelRecord, PhotoRecord, Report, SkippedRecord, Status, Summary};
+use perface::report::{self, ModelRecord, PeopleSummary, PhotoRecord, Report, SkippedRecord, Status, Summary};
 use perface::swap::neural;
-use perface::table::ColumnNames;
+use perface::table::{ColumnNames, Table};
 use perface::tree;
 use serde_json::{Value, json};
 
@@ -96,6 +96,14 @@ pub struct Anonymize {
     /// landmarks (docs/data.md). They are protected beside those found here.
     #[arg(long, value_name = "FILE")]
     pub boxes: Option<PathBuf>,
+    /// Give one person another face on every photo, so that results of one person share no candidate; by default they share
+    /// one wherever it hides the person.
+    #[arg(long)]
+    pub unlinkable: bool,
+    /// Who is on a photo and contributed to the pool: a list with the columns image and person, the person as in the
+    /// pool's `contributors`. Nobody made from these people stands in on the photo.
+    #[arg(long, value_name = "FILE")]
+    pub exclude_contributors: Option<PathBuf>,
     /// Do not say in the files that they are composites.
     #[arg(long)]
     pub no_provenance: bool,
@@ -214,6 +222,7 @@ impl Anonymize {
             keep: self.kept(&inputs.photos)?,
             whom: self.whom(&anonymizer)?,
             brought: self.brought(&inputs.photos)?,
+            contributors: self.contributors(&inputs.photos, pool.as_ref())?,
             provenance: !self.no_provenance,
             ..Default::default()
         };
@@ -239,6 +248,7 @@ impl Anonymize {
             models,
             summary: Summary::of(&photos),
             timings_ms: report::total_timings(&photos),
+            people: PeopleSummary::of(&photos),
             photos,
             skipped: inputs.skipped.iter().map(SkippedRecord::from).collect(),
         };
@@ -337,6 +347,7 @@ impl Anonymize {
             tries: self.tries,
             rerank: self.rerank,
             natural: self.natural,
+            unlinkable: self.unlinkable,
         };
         let shaping = json!({
             "engine": self.engine,
@@ -358,6 +369,8 @@ impl Anonymize {
             "tries": self.tries,
             "rerank": self.rerank,
             "natural": self.natural,
+            "unlinkable": self.unlinkable,
+            "exclude_contributors": self.exclude_contributors,
             "runtime": session.runtime.name(),
             "seed": seed.reveal(),
         });
@@ -413,17 +426,40 @@ impl Anonymize {
         let brought = people::read_faces(list, &ColumnNames::default(), Path::new(""))?;
         let mut by_source: HashMap<PathBuf, Vec<BroughtFace>> = HashMap::new();
         for (image, faces) in brought {
-            let mut matching = photos.iter().filter(|p| p.source == image || p.output == image);
-            match (matching.next(), matching.next()) {
-                (Some(photo), None) => by_source.entry(photo.source.clone()).or_default().extend(faces),
-                (None, _) => {
-                    eprintln!("perface: {}: no such photo in this run; its boxes are not used", image.display())
-                }
-                _ => {
-                    let reason = format!("{}: more than one photo has this name; give its whole path", image.display());
-                    return Err(perface::Error::Usage(reason).into());
-                }
+            match named(photos, &image)? {
+                Some(photo) => by_source.entry(photo.source.clone()).or_default().extend(faces),
+                None => eprintln!("perface: {}: no such photo in this run; its boxes are not used", image.display()),
             }
+        }
+        Ok(by_source)
+    }
+
+    /// The people of --exclude-contributors, by the file they are on.
+    fn contributors(&self, photos: &[tree::Input], pool: Option<&Pool>) -> Result<HashMap<PathBuf, BTreeSet<String>>> {
+        let Some(list) = &self.exclude_contributors else { return Ok(HashMap::new()) };
+        let pool = pool.ok_or_else(|| {
+            perface::Error::Usage(
+                "--exclude-contributors is of no use with --engine none, which uses no pool".to_owned(),
+            )
+        })?;
+        let contributors: BTreeSet<&str> =
+            pool.members().iter().flat_map(|member| member.contributors.iter().map(String::as_str)).collect();
+        let table = Table::read(list, &ColumnNames::default(), &["image", "person"])?;
+        let mut by_source: HashMap<PathBuf, BTreeSet<String>> = HashMap::new();
+        let mut strangers = BTreeSet::new();
+        for row in table.rows() {
+            let (image, person) = (Path::new(row.get("image")), row.get("person"));
+            if !contributors.contains(person) {
+                strangers.insert(person.to_owned());
+            }
+            match named(photos, image)? {
+                Some(photo) => drop(by_source.entry(photo.source.clone()).or_default().insert(person.to_owned())),
+                None => eprintln!("perface: {}: no such photo in this run", image.display()),
+            }
+        }
+        if !strangers.is_empty() {
+            let names = strangers.iter().map(String::as_str).take(10).collect::<Vec<_>>().join(", ");
+            eprintln!("perface: {} of the people named contributed to no face of the pool: {names}", strangers.len());
         }
         Ok(by_source)
     }
@@ -446,6 +482,18 @@ impl Anonymize {
             };
         }
         Ok(kept)
+    }
+}
+
+/// The photo that a list calls `image`: by its path, or by its path inside the folder that was given.
+fn named<'a>(photos: &'a [tree::Input], image: &Path) -> Result<Option<&'a tree::Input>> {
+    let mut matching = photos.iter().filter(|p| p.source == image || p.output == image);
+    match (matching.next(), matching.next()) {
+        (found, None) => Ok(found),
+        _ => {
+            let reason = format!("{}: more than one photo has this name; give its whole path", image.display());
+            Err(perface::Error::Usage(reason).into())
+        }
     }
 }
 
@@ -493,6 +541,11 @@ fn summary(report: &Report, out: &std::path::Path, folder: &std::path::Path) -> 
         "{photos} photos, {faces} faces: {replaced} replaced, {obscured} obscured, {kept} kept\n\
          {no_face} without a face, {dropped} dropped, {unreadable} unreadable\n"
     );
+    if let Some(PeopleSummary { people, replaced, shared }) = report.people {
+        text += &format!(
+            "{people} people on several photos: {shared} of their {replaced} new faces are the person's own\n"
+        );
+    }
     for photo in report.photos.iter().filter(|photo| photo.status != Status::Done) {
         text += &format!("  {}\n", describe(photo));
     }

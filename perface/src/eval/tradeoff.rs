@@ -193,6 +193,7 @@ mod tests {
             config: serde_json::Value::Null,
             models: Vec::new(),
             summary: Summary::of(&photos),
+            people: None,
             photos,
             skipped: Vec::new(),
             timings_ms: BTreeMap::new(),

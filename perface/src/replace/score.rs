@@ -10,6 +10,8 @@ use crate::originals::Standing;
 /// A result counts as the same person from this far below the threshold on: encoded, found and aligned anew at full size, its
 /// cosine rose by up to .02 over what was seen when it was made.
 const SAFETY: f32 = 0.03;
+/// The same for the lead of the original over the likest stranger: by the written file it rose by up to .015.
+const LEAD_SAFETY: f32 = 0.015;
 /// A result this far below the threshold of every recogniser is clearly hidden.
 const CLEAR_MARGIN: f32 = -0.08;
 /// A stranger that is found first by this much is clearly found first.
@@ -66,7 +68,7 @@ impl Score {
         let over = |limit: Option<f32>| limit.zip(self.tone_step).is_some_and(|(limit, step)| step > limit);
         if self.margin.is_nan() || self.margin >= -SAFETY {
             Some(Unfit::SamePerson)
-        } else if self.lead().is_some_and(|lead| lead >= 0.0) {
+        } else if self.lead().is_some_and(|lead| lead >= -LEAD_SAFETY) {
             Some(Unfit::FoundFirst)
         } else if !self.answered_by_all {
             // A gate that did not answer has not been passed.
@@ -75,6 +77,15 @@ impl Score {
             Some(Unfit::Moved)
         } else {
             over(natural.max_tone_step()).then_some(Unfit::Edge)
+        }
+    }
+
+    /// Why it does not hide the person as it was written, if so. Nothing changes any more, so there is no margin for it.
+    pub fn unhidden(&self) -> Option<Unfit> {
+        if self.margin.is_nan() || self.margin >= 0.0 {
+            Some(Unfit::SamePerson)
+        } else {
+            self.lead().is_some_and(|lead| lead >= 0.0).then_some(Unfit::FoundFirst)
         }
     }
 
@@ -123,7 +134,11 @@ mod tests {
         assert_eq!(score(0.0, None).unfit(natural), Some(Unfit::SamePerson));
         assert_eq!(score(-0.02, None).unfit(natural), Some(Unfit::SamePerson), "too near to be sure");
         assert_eq!(score(-0.1, Some(0.0)).unfit(natural), Some(Unfit::FoundFirst));
-        assert_eq!(score(-0.1, Some(-0.01)).unfit(natural), None);
+        assert_eq!(score(-0.1, Some(-0.01)).unfit(natural), Some(Unfit::FoundFirst), "too near to be sure");
+        assert_eq!(score(-0.1, Some(-0.02)).unfit(natural), None);
+        assert_eq!(score(-0.02, Some(-0.01)).unhidden(), None, "as it was written there is nothing to be unsure of");
+        assert_eq!(score(0.0, None).unhidden(), Some(Unfit::SamePerson));
+        assert_eq!(score(-0.1, Some(0.0)).unhidden(), Some(Unfit::FoundFirst));
         assert_eq!(score(-0.1, None).unfit(natural), None);
         assert_eq!(Score { landmarks_error: 0.3, ..score(-0.1, None) }.unfit(natural), Some(Unfit::Moved));
         assert_eq!(

@@ -38,6 +38,9 @@ pub struct Report {
     pub skipped: Vec<SkippedRecord>,
     /// Counts over all photos.
     pub summary: Summary,
+    /// People on several photos; absent if nobody is, or the run was unlinkable.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub people: Option<PeopleSummary>,
     /// Time spent in each stage over all photos and threads, in milliseconds.
     pub timings_ms: BTreeMap<String, f64>,
 }
@@ -190,6 +193,9 @@ pub struct FaceRecord {
     /// How the result was chosen among the tries, in words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub chosen_by: Option<String>,
+    /// Number of the person, from 1, where every recogniser finds him or her on other photos of the run too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub person: Option<usize>,
     /// What became of it.
     pub verdict: Verdict,
     /// Why it was obscured or kept, or what a reader should know of its replacement.
@@ -222,6 +228,7 @@ impl FaceRecord {
             unfitting_tones: 0,
             tries: 0,
             chosen_by: None,
+            person: None,
             verdict,
             reason: None,
         }
@@ -305,6 +312,34 @@ impl Summary {
             }
         }
         summary
+    }
+}
+
+/// How far one person got one replacement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PeopleSummary {
+    /// People on several photos.
+    pub people: usize,
+    /// Their replaced faces.
+    pub replaced: usize,
+    /// Those among them with the replacement the person has most often.
+    pub shared: usize,
+}
+
+impl PeopleSummary {
+    /// Over `photos`; `None` if nobody is known on several.
+    pub fn of(photos: &[PhotoRecord]) -> Option<Self> {
+        let mut persons: BTreeMap<usize, BTreeMap<&str, usize>> = BTreeMap::new();
+        for face in photos.iter().flat_map(|photo| &photo.faces) {
+            let Some(person) = face.person else { continue };
+            let uses = persons.entry(person).or_default();
+            if let (Verdict::Replaced, Some(candidate)) = (face.verdict, face.candidate.as_deref()) {
+                *uses.entry(candidate).or_default() += 1;
+            }
+        }
+        let counts = || persons.values().map(|uses| uses.values().copied());
+        let (replaced, shared) = (counts().flatten().sum(), counts().filter_map(Iterator::max).sum());
+        (!persons.is_empty()).then_some(Self { people: persons.len(), replaced, shared })
     }
 }
 

@@ -139,6 +139,27 @@ impl Swapper for Paint {
     }
 }
 
+/// Who lies so many degrees from Alice, to whom the recogniser gives about [1, −1].
+pub fn at(degrees: f32) -> Rgb<u8> {
+    let angle = (degrees - 45.0).to_radians();
+    Rgb([(127.0 + 110.0 * angle.cos()).round() as u8, (127.0 + 110.0 * angle.sin()).round() as u8, 255])
+}
+
+/// Fills the face with the colour of the candidate's picture at its middle.
+pub struct Become;
+
+impl Swapper for Become {
+    fn swap(&self, target: &Target, candidate: &Material) -> Result<Swap, Refusal> {
+        let b = target.face.box_px;
+        let (width, height) = (b.width().ceil() as u32 + 2, b.height().ceil() as u32 + 2);
+        Ok(Swap {
+            patch: RgbImage::from_pixel(width, height, *candidate.neutral.picture().get_pixel(85, 80)),
+            patch_origin: (b.left as u32, b.top as u32),
+            mask: GrayImage::from_pixel(width, height, Luma([255])),
+        })
+    }
+}
+
 pub fn picture(who: Rgb<u8>) -> RgbImage {
     RgbImage::from_fn(192, 160, |x, y| if (60..110).contains(&x) && (50..110).contains(&y) { who } else { BACKGROUND })
 }
@@ -167,10 +188,11 @@ pub fn embedder(model: impl Model + 'static) -> Embedder {
     Embedder::new(card, Arc::new(model))
 }
 
+/// A pool of `people`; each is made from one of the same name.
 pub fn candidates(folder: &Path, reader: Reader, people: &[(&str, Rgb<u8>)]) -> Candidates {
     let mut csv = "id,file,gender,age_group,label_source,source,licence,attribution,contributors\n".to_owned();
     for (name, who) in people {
-        csv += &format!("{name},{name}.png,male,young,csv,own,,,\n");
+        csv += &format!("{name},{name}.png,male,young,csv,own,,,{name}\n");
         let photo = Photo::new(picture(*who), Format::Png);
         photo::write(&photo, &folder.join(format!("{name}.png")), Overwrite::Always).unwrap();
     }
@@ -199,6 +221,7 @@ impl Line {
             tries: 8,
             rerank: 1,
             natural: Natural::Off,
+            unlinkable: false,
         };
         Self {
             swapper: Arc::new(swapper),

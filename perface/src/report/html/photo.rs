@@ -170,9 +170,11 @@ impl<'a> Cards<'a> {
         let candidate = has(|face| face.candidate.is_some());
         let similarity = has(|face| face.similarity_before.is_some() || face.similarity_after.is_some());
         let tries = has(|face| face.tries > 0);
+        let person = has(|face| face.person.is_some());
         let (before, after) = ("Original and candidate", "Original and result");
         page.raw("<table><thead>");
         page.raw("<tr><th>Face</th><th>What became of it</th><th>Why</th>");
+        page.raw(if person { "<th>Person</th>" } else { "" });
         page.raw(if group { "<th>Group</th>" } else { "" });
         page.raw(if candidate { "<th>Replaced by</th>" } else { "" });
         if similarity {
@@ -187,6 +189,9 @@ impl<'a> Cards<'a> {
             page.raw("<tr>").cell("Face", &(nth + 1).to_string());
             page.raw("<td class=\"verdict\" data-label=\"Became\">").raw(verdict(face.verdict)).raw("</td>");
             page.cell("Why", face.reason.as_deref().unwrap_or("–"));
+            if person {
+                page.cell("Person", &face.person.map_or_else(|| "–".to_owned(), |n| format!("person {n}")));
+            }
             if group {
                 page.cell("Group", &group_in_words(face));
             }

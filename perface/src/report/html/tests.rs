@@ -7,7 +7,9 @@ use super::*;
 use crate::detect::Face;
 use crate::geometry::{Point, Rect};
 use crate::model::card::Role;
-use crate::report::{FaceRecord, GroupRecord, ModelRecord, RankedRecord, SCHEMA, SkippedRecord, total_timings};
+use crate::report::{
+    FaceRecord, GroupRecord, ModelRecord, PeopleSummary, RankedRecord, SCHEMA, SkippedRecord, total_timings,
+};
 use crate::tree::UNSUPPORTED;
 
 /// Every text in the record is one of these, so that whatever leaks is seen.
@@ -88,6 +90,7 @@ fn report(photos: Vec<PhotoRecord>) -> Report {
             role: Role::Embedder,
         }],
         summary: Summary::of(&photos),
+        people: PeopleSummary::of(&photos),
         timings_ms: total_timings(&photos),
         skipped: vec![SkippedRecord { path: "in/<film>.mov".to_owned(), reason: UNSUPPORTED.to_owned() }],
         photos,
