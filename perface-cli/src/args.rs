@@ -35,7 +35,7 @@ pub struct Common {
     /// Folder for fetched models [default: $PERFACE_CACHE, or perface in the user's cache folder].
     #[arg(long, global = true, value_name = "DIR")]
     pub cache: Option<PathBuf>,
-    /// What runs the networks: auto (ort where there is a library for this machine), rten (pure Rust) or ort.
+    /// What runs the networks: auto (the fastest for each network), rten (pure Rust) or ort.
     #[arg(long, global = true, default_value = "auto", value_name = "NAME")]
     pub runtime: String,
 }

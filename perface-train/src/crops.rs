@@ -5,7 +5,6 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use image::RgbImage;
@@ -16,6 +15,7 @@ use perface::detect::Face;
 use perface::file::read_limited;
 use perface::model::card::Layout;
 use perface::model::pack::sha256_hex;
+use perface::parallel::in_parallel;
 use perface::photo::{self, Limits};
 use perface::{Error, Result};
 
@@ -69,7 +69,7 @@ pub fn cut(request: &CropRequest<'_>, reader: &Reader, on_done: &(dyn Fn() + Syn
         return Err(Error::Usage(format!("{name}: only networks that take 3 × 112 × 112 can be trained on")));
     }
     let path_of = |name: &String| request.folder.join(name);
-    let hashes = in_parallel(request.names, &|name| match read_limited(&path_of(name), MAX_PICTURE_BYTES) {
+    let hashes = in_parallel(request.names, |name| match read_limited(&path_of(name), MAX_PICTURE_BYTES) {
         Ok(bytes) => sha256_hex(&bytes),
         Err(error) => format!("unreadable: {error}"),
     });
@@ -111,7 +111,7 @@ fn cut_all(request: &CropRequest<'_>, reader: &Reader, on_done: &(dyn Fn() + Syn
     // What a picture without a face needs of the others of its target: their size and where their faces are.
     type SizedFace = ((u32, u32), Face);
     let faces: Mutex<HashMap<&str, SizedFace>> = Mutex::new(HashMap::new());
-    let crops = in_parallel(request.names, &|name| {
+    let crops = in_parallel(request.names, |name| {
         let looked = look(&request.folder.join(name));
         on_done();
         let (picture, Some(face)) = looked? else { return Err("no face was found".to_owned()) };
@@ -167,25 +167,6 @@ fn read_cache(path: &Path, count: usize) -> Option<CropReport> {
     fits.then(|| CropReport { pixels: pixels.to_vec(), unusable, borrowed, sha256: String::new() })
 }
 
-/// `work` on every item, on all cores, with the results in the order of `items`.
-pub(crate) fn in_parallel<T: Sync, R: Send>(items: &[T], work: &(dyn Fn(&T) -> R + Sync)) -> Vec<R> {
-    let next = AtomicUsize::new(0);
-    let done: Vec<Mutex<Option<R>>> = items.iter().map(|_| Mutex::new(None)).collect();
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    std::thread::scope(|scope| {
-        for _ in 0..cores.min(items.len()) {
-            scope.spawn(|| {
-                loop {
-                    let index = next.fetch_add(1, Ordering::Relaxed);
-                    let (Some(item), Some(slot)) = (items.get(index), done.get(index)) else { return };
-                    *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(work(item));
-                }
-            });
-        }
-    });
-    done.into_iter().filter_map(|slot| slot.into_inner().unwrap_or_else(PoisonError::into_inner)).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -212,11 +193,5 @@ mod tests {
         }
         std::fs::write(&path, &bytes[..bytes.len() - 9]).unwrap();
         assert_eq!(read_cache(&path, 2), None);
-    }
-
-    #[test]
-    fn results_stand_in_the_order_of_the_items() {
-        let items: Vec<usize> = (0..100).collect();
-        assert_eq!(in_parallel(&items, &|n| n * 2), items.iter().map(|n| n * 2).collect::<Vec<_>>());
     }
 }

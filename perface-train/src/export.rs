@@ -1,7 +1,7 @@
 //! Networks as ONNX files: a [`Graph`] with its values.
 //!
 //! The batch is free. Parameters keep their PyTorch names, so that what is written can be read by
-//! [`crate::weights::onnx`] again.
+//! [`perface::model::import`] again.
 
 use perface::model::onnx::{
     self, AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto, ValueInfoProto,
@@ -126,7 +126,7 @@ mod tests {
     use perface_conv::{Init, Kind, Shape};
 
     use super::*;
-    use crate::weights::onnx::import;
+    use perface::model::import::import;
 
     /// A network with every kind of node, and values that are all different.
     fn small() -> (Graph, Vec<Vec<f32>>) {

@@ -2,9 +2,9 @@
 
 use perface::model::card::Preprocessing;
 use perface::model::{Model, Tensor};
+use perface::parallel::in_parallel;
 use perface::{Error, Result};
 
-use crate::crops::in_parallel;
 use crate::inputs::{Crops, Inputs, Rows};
 
 /// Crops run through the network at once.
@@ -24,7 +24,7 @@ pub fn rows(name: &str, model: &dyn Model, crops: &Crops, size: &Preprocessing, 
         .into_iter()
         .flat_map(|mirrored| pictures.chunks(batch).map(move |chunk| (chunk, mirrored)))
         .collect();
-    let outputs = in_parallel(&batches, &|(chunk, mirrored)| -> Result<(usize, Vec<f32>)> {
+    let outputs = in_parallel(&batches, |(chunk, mirrored)| -> Result<(usize, Vec<f32>)> {
         let mut data = vec![0.0; chunk.len() * crops.width()];
         for (row, picture) in data.chunks_exact_mut(crops.width()).zip(*chunk) {
             crops.fill(*picture, *mirrored, row);
@@ -61,7 +61,6 @@ pub fn normalise(rows: &mut [f32], width: usize) {
 mod tests {
     use super::*;
     use crate::crops::CROP_BYTES;
-    use crate::weights::onnx::arcface_preprocessing;
 
     /// Returns the first value of each picture's three planes.
     struct Corner;
@@ -84,7 +83,7 @@ mod tests {
             crop[0] = picture as u8;
             crop[3 * 111] = 100 + picture as u8;
         }
-        let size = arcface_preprocessing();
+        let size = Preprocessing::arcface(112);
         let rows = rows("corner", &Corner, &Crops::new(size.clone(), pixels), &size, 3).unwrap();
         for picture in 0..20 {
             let value = |byte: usize| (byte as f32 - 127.5) / 127.5;

@@ -99,7 +99,7 @@ mod tests {
             channels: Channels::Bgr,
             mean: [1.0; 3],
             scale: 2.0,
-            ..crate::weights::onnx::arcface_preprocessing()
+            ..Preprocessing::arcface(112)
         };
         let crops = Crops::new(preprocessing, vec![0, 0, 0, 0, 0, 0, 1, 3, 5, 7, 9, 11]);
         let mut row = [0.0; 6];

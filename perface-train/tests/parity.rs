@@ -87,7 +87,8 @@ fn check(name: &str) {
     assert!(off(&evaluated, &reference.eval) < 1e-4, "{name} eval: {}", off(&evaluated, &reference.eval));
     let exported = export::network(&graph, &values).unwrap();
     let store = Store::open(None, false, Arc::new(|_| {})).unwrap();
-    for runtime in [Runtime::Rten, store.runtime("auto").unwrap()] {
+    let own = Runtime::Own { others: Box::new(Runtime::Rten) };
+    for runtime in [Runtime::Rten, own].into_iter().chain(store.runtime("ort").ok()) {
         let input = Tensor::new(vec![PICTURES, 3, 112, 112], pictures.clone());
         let output = runtime.load(name, exported.clone()).unwrap().run(&[input]).unwrap().remove(0);
         let off = off(output.data(), &reference.eval);

@@ -9,6 +9,7 @@ pub mod error;
 pub mod file;
 pub mod geometry;
 pub mod lab;
+pub mod parallel;
 pub mod plane;
 pub mod splits;
 pub mod summary;

@@ -18,7 +18,7 @@ use perface::geometry::{Point, Rect, Similarity};
 use perface::mesh::{Mesher, POINTS};
 use perface::model::builtin::{FACE_MESH, models};
 use perface::model::store::Store;
-use perface::model::{Model, Runtime, Tensor, onnx, ort, tflite};
+use perface::model::{Model, Runtime, Tensor, onnx, tflite};
 use perface::pool::Gender;
 use perface::resample::{self, Border};
 use serde::Deserialize;
@@ -89,8 +89,8 @@ fn data() -> Option<PathBuf> {
 /// Built-in network `name` in every runtime that is here, if it was fetched before.
 fn network(name: &str) -> Vec<(&'static str, Arc<dyn Model>)> {
     let store = Store::open(None, true, Arc::new(|_| {})).unwrap();
-    let mut runtimes = vec![Runtime::Rten];
-    runtimes.extend(ort::find_library().unwrap().map(|library| Runtime::Ort { library }));
+    let mut runtimes = vec![Runtime::Rten, Runtime::Own { others: Box::new(Runtime::Rten) }];
+    runtimes.extend(store.runtime("ort").ok());
     let loaded = runtimes.iter().map(|runtime| Ok((runtime.name(), store.load(name, runtime)?.1)));
     loaded.collect::<perface::Result<_>>().unwrap_or_else(|error| {
         eprintln!("skipped: {error}");

@@ -7,13 +7,14 @@ mod common;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use common::{detector, embedder, in_parallel, pictures, read, sample, testdata};
+use common::{detector, embedder, pictures, read, sample, testdata};
 use image::imageops;
 use perface::align;
 use perface::detect::Face;
 use perface::geometry::Point;
 use perface::model::builtin::{PHOTO_ASTRONAUT, PHOTO_SOLVAY};
 use perface::originals::Gathering;
+use perface::parallel::in_parallel;
 use perface::pool::PixelHash;
 use perface::same_person::Persons;
 use serde::Deserialize;

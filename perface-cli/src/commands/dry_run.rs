@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use perface::batch;
 use perface::detect::{DetectorOptions, Face};
+use perface::parallel::in_parallel;
 use perface::photo::{self, Limits};
 use perface::sheet::found::{FoundPhoto, found_pages};
 use perface::tree::Inputs;
@@ -39,7 +40,7 @@ struct Found {
 pub fn run(options: &Anonymize, session: &Session, inputs: &Inputs, common: &Common) -> Result<Outcome> {
     let detector = session.detector(DetectorOptions { min_score: options.min_score, ..Default::default() })?;
     let bar = progress::bar(inputs.photos.len(), "photos", common.quiet);
-    let faces = progress::in_parallel(&inputs.photos, |input| {
+    let faces = in_parallel(&inputs.photos, |input| {
         let found = photo::read(&input.source, &Limits::default()).and_then(|photo| detector.detect(&photo.pixels));
         bar.inc(1);
         found.map_err(|error| error.to_string())

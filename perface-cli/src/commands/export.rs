@@ -44,7 +44,7 @@ impl Export {
         let usage = |reason: String| perface::Error::Usage(reason);
         let (graph, values, net) = if self.file.extension().is_some_and(|e| e == "onnx") {
             let bytes = std::fs::read(&self.file).with_context(|| self.file.display().to_string())?;
-            let imported = weights::onnx::import(&self.file.display().to_string(), &bytes)?;
+            let imported = perface::model::import::import(&self.file.display().to_string(), &bytes)?;
             if (imported.mean, imported.scale) != (0.0, 1.0) {
                 let (mean, scale) = (imported.mean, imported.scale);
                 eprintln!("perface: (x − {mean}) / {scale} was in the file and is not in what is written");

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
 use perface::model::builtin;
-use perface::model::card::{Aligner, Channels, Layout, ModelCard, Preprocessing, Role, Threshold};
+use perface::model::card::{Aligner, Channels, ModelCard, Preprocessing, Role, Threshold};
 use perface::model::presets;
 use perface::model::store::{State, Store};
 use perface::swap::neural;
@@ -172,15 +172,7 @@ impl Add {
             name: self.name.clone(),
             role: Role::Embedder,
             similarity: format!("{} cosine", self.name),
-            preprocessing: Preprocessing {
-                width_px: 112,
-                height_px: 112,
-                channels: Channels::Rgb,
-                mean: [127.5; 3],
-                scale: 127.5,
-                layout: Layout::default(),
-                aligner: Aligner::default(),
-            },
+            preprocessing: Preprocessing::arcface(112),
             embedding_len: None,
             same_person: None,
             agreement: None,

@@ -1,9 +1,8 @@
-//! Weights from files: PyTorch checkpoints, safetensors, ONNX.
+//! Weights from files: PyTorch checkpoints and safetensors. Those of ONNX files come by [`perface::model::import`].
 //!
 //! A file's kind is told from its content. What comes out is a list of named tensors, which [`fit`] compares with the
 //! parameters of a network: the first that is missing, unexpected or of another shape is named.
 
-pub mod onnx;
 mod pickle;
 mod pth;
 pub mod safetensors;

@@ -18,8 +18,6 @@ mod verdict;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
 
 use serde::Serialize;
 
@@ -32,6 +30,7 @@ use self::recognition::{Linking, Matching, Pair, Seen};
 pub use self::verdict::{Gate, Gates};
 use crate::error::{Error, Result};
 use crate::model::card::ModelCard;
+use crate::parallel::in_parallel_on;
 use crate::report::ModelRecord;
 use crate::summary::quantile;
 
@@ -261,30 +260,19 @@ fn look_at_all(
     jobs: usize,
     on_pair: &(dyn Fn() + Sync),
 ) -> Result<Vec<Result<PairLook, String>>> {
-    let next = AtomicUsize::new(0);
-    let done: Vec<Mutex<Option<Result<PairLook>>>> = pairs.iter().map(|_| Mutex::new(None)).collect();
-    std::thread::scope(|scope| {
-        for _ in 0..jobs.max(1) {
-            scope.spawn(|| {
-                loop {
-                    let index = next.fetch_add(1, Ordering::Relaxed);
-                    let (Some(pair), Some(slot)) = (pairs.get(index), done.get(index)) else { return };
-                    let look = eyes.look(pair);
-                    on_pair();
-                    *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(look);
-                }
-            });
-        }
+    let done = in_parallel_on(jobs, pairs, |pair| {
+        let look = eyes.look(pair);
+        on_pair();
+        look
     });
     let mut looks = Vec::with_capacity(pairs.len());
-    for slot in done {
-        match slot.into_inner().unwrap_or_else(PoisonError::into_inner) {
-            Some(Ok(look)) => looks.push(Ok(look)),
-            Some(Err(error @ (Error::Unreadable { .. } | Error::Io { .. } | Error::Malformed { .. }))) => {
+    for look in done {
+        match look {
+            Ok(look) => looks.push(Ok(look)),
+            Err(error @ (Error::Unreadable { .. } | Error::Io { .. } | Error::Malformed { .. })) => {
                 looks.push(Err(error.to_string()));
             }
-            Some(Err(error)) => return Err(error),
-            None => looks.push(Err("was not looked at".to_owned())),
+            Err(error) => return Err(error),
         }
     }
     Ok(looks)

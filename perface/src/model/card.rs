@@ -119,6 +119,22 @@ pub struct Preprocessing {
     pub aligner: Aligner,
 }
 
+impl Preprocessing {
+    /// Of ArcFace's family, and of networks whose files say nothing: `side_px` × `side_px` crops by InsightFace's
+    /// template, red first, (value − 127.5) / 127.5, `[N, 3, H, W]`.
+    pub fn arcface(side_px: u32) -> Self {
+        Self {
+            width_px: side_px,
+            height_px: side_px,
+            channels: Channels::Rgb,
+            mean: [127.5; 3],
+            scale: 127.5,
+            layout: Layout::Nchw,
+            aligner: Aligner::Arcface,
+        }
+    }
+}
+
 /// A network's card.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ModelCard {

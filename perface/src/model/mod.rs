@@ -3,9 +3,11 @@
 pub mod builtin;
 pub mod card;
 mod flatbuffer;
+pub mod import;
 pub mod licence;
 pub mod onnx;
 pub mod ort;
+pub mod own;
 pub mod pack;
 pub mod presets;
 pub mod repair;
@@ -89,6 +91,11 @@ pub enum Runtime {
         /// Path of the shared library.
         library: PathBuf,
     },
+    /// The project's own kernels for every network they can run, and another runtime for the rest.
+    Own {
+        /// Runs what the kernels cannot.
+        others: Box<Runtime>,
+    },
 }
 
 impl Runtime {
@@ -97,6 +104,10 @@ impl Runtime {
         match self {
             Self::Rten => "rten",
             Self::Ort { .. } => "ort",
+            Self::Own { others } => match **others {
+                Self::Rten => "own+rten",
+                _ => "own+ort",
+            },
         }
     }
 
@@ -108,6 +119,10 @@ impl Runtime {
         Ok(match self {
             Self::Rten => Arc::new(rten::RtenModel::load(name, onnx)?),
             Self::Ort { library } => Arc::new(ort::OrtModel::load(library, name, onnx)?),
+            Self::Own { others } => match own::OwnModel::load(name, &onnx) {
+                Ok(model) => Arc::new(model),
+                Err(_) => return others.load(name, onnx),
+            },
         })
     }
 }

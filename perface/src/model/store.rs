@@ -14,6 +14,7 @@ use super::builtin::{self, Builtin};
 use super::card::{Layout, ModelCard, Role};
 use super::onnx;
 use super::ort::{self, LIBRARY_VARIABLE};
+use super::own;
 use super::pack::{Pack, Progress, check_sha256, sha256_hex};
 use super::{Model, Runtime, Tensor, single_output};
 
@@ -92,7 +93,8 @@ impl Store {
         Ok(cards)
     }
 
-    /// The runtime called `name`: `rten`, `ort`, or `auto` for `ort` wherever its library is here or can be fetched.
+    /// The runtime called `name`: `rten`, `ort`, or `auto` for the fastest: the project's own kernels for what they can
+    /// run where the machine suits them, and `ort` for the rest wherever its library is here or can be fetched.
     ///
     /// # Errors
     /// [`Error::Usage`] for another name; for `ort`, if its library cannot be had.
@@ -105,14 +107,17 @@ impl Store {
                     LIBRARY_VARIABLE
                 ))
             }),
-            "auto" => Ok(match self.onnxruntime() {
-                Ok(Some(library)) => Runtime::Ort { library },
-                Ok(None) => Runtime::Rten,
-                Err(reason) => {
-                    tracing::warn!("running on rten, which is slower: {reason}");
-                    Runtime::Rten
-                }
-            }),
+            "auto" => {
+                let others = match self.onnxruntime() {
+                    Ok(Some(library)) => Runtime::Ort { library },
+                    Ok(None) => Runtime::Rten,
+                    Err(reason) => {
+                        tracing::warn!("running on rten, which is slower: {reason}");
+                        Runtime::Rten
+                    }
+                };
+                Ok(if own::is_fast_here() { Runtime::Own { others: Box::new(others) } } else { others })
+            }
             other => Err(Error::Usage(format!("no runtime named {other:?}; use auto, rten or ort"))),
         }
     }

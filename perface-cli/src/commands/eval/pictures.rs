@@ -11,6 +11,7 @@ use perface::candidates::aligner_key;
 use perface::embedding::Embedding;
 use perface::file::read_limited;
 use perface::model::card::{ModelCard, Role};
+use perface::parallel::in_parallel;
 use perface::pool::{CacheKey, EmbeddingCache, PixelHash};
 use perface::table::ColumnNames;
 
@@ -73,7 +74,7 @@ impl Embedded {
         };
         let mut cache = EmbeddingCache::open(&cache_folder, key);
         let files: Vec<(&str, PathBuf)> = names.iter().map(|name| (*name, folder.join(name))).collect();
-        let hashes = progress::in_parallel(&files, |(_, path)| {
+        let hashes = in_parallel(&files, |(_, path)| {
             let bytes = read_limited(path, MAX_FILE_BYTES)?;
             perface::Result::Ok(PixelHash::of_file(&bytes))
         });
@@ -87,7 +88,7 @@ impl Embedded {
         if !missing.is_empty() {
             let reader = session.reader(model)?;
             let bar = progress::bar(missing.len(), "faces", common.quiet);
-            let results = progress::in_parallel(&missing, |(_, path)| {
+            let results = in_parallel(&missing, |(_, path)| {
                 let result = reader.embed_file(path);
                 bar.inc(1);
                 result

@@ -9,6 +9,7 @@ use perface::atomic::{self, Overwrite};
 use perface::candidates::{Reader, SMILING_COLUMN};
 use perface::composite::{self, Composite, Donor, Judgement};
 use perface::embedding::Embedding;
+use perface::parallel::in_parallel;
 use perface::photo::{self, Limits};
 use perface::pool::labels::OLDER_FROM_YEARS;
 use perface::pool::manifest::FILE_NAME;
@@ -137,7 +138,7 @@ impl Synthesize {
         let wanted = |group: &Group| self.only.is_empty() || self.only.contains(&group.to_string());
         let groups: Vec<Group> = Group::INTERSECTIONS.into_iter().filter(wanted).collect();
         let bar = progress::bar(self.count * groups.len(), "composites", common.quiet);
-        let made = progress::in_parallel(&groups, |&group| self.group(group, &known, &reader, &gates, &bar));
+        let made = in_parallel(&groups, |&group| self.group(group, &known, &reader, &gates, &bar));
         bar.finish_and_clear();
         let mut tallies = BTreeMap::new();
         let mut manifest = Manifest { entries: Vec::new(), other_columns: vec![SMILING_COLUMN.to_owned()] };
@@ -186,7 +187,7 @@ impl Synthesize {
             }
         }
         let bar = progress::bar(people.len(), "people", common.quiet);
-        let read = progress::in_parallel(&people, |(id, group)| {
+        let read = in_parallel(&people, |(id, group)| {
             bar.inc(1);
             self.known(id, *group, reader, gates)
         });

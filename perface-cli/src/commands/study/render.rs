@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
+use perface::parallel::in_parallel;
 use perface::study::Study;
 use perface::study::render::{self, Failed, RenderRecord, Renderer, is_there};
 
@@ -33,7 +34,7 @@ impl Render {
         let renderer = Renderer::new(&study, &self.study, session.reader(DEFAULT_MODEL)?, swapper);
         let tasks = render::tasks(&study);
         let bar = progress::bar(tasks.len(), "pictures", common.quiet);
-        let results = progress::in_parallel(&tasks, |task| {
+        let results = in_parallel(&tasks, |task| {
             let result = renderer.render(task);
             bar.inc(1);
             result

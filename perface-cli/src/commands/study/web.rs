@@ -6,6 +6,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 use clap::Args;
 use perface::candidates::Reader;
+use perface::parallel::in_parallel;
 use perface::study::render::PICTURES;
 use perface::study::{Place, SampleKind, Study};
 
@@ -90,7 +91,7 @@ fn preferences(folder: &Path, reader: &Reader, common: &Common) -> Result<String
     let samples: Vec<_> = study.of_kind(SampleKind::Real).collect();
     let bar = progress::bar(samples.len(), "samples", common.quiet);
     let scale = THREE_OF_FOUR / 3f64.ln();
-    let lines = progress::in_parallel(&samples, |sample| -> perface::Result<String> {
+    let lines = in_parallel(&samples, |sample| -> perface::Result<String> {
         let embed = |place| reader.embed_file(&folder.join(PICTURES).join(sample.picture(place)));
         let [c, a, b] = [embed(Place::C)?, embed(Place::A)?, embed(Place::B)?];
         bar.inc(1);

@@ -215,7 +215,7 @@ impl Train {
             let graph = perface_conv::nets::by_name(net).ok_or_else(unknown)?;
             let values = weights::fit(&graph, weights::read(path)?, path)?;
             let sha256 = sha256_hex(&std::fs::read(path).with_context(|| path.display().to_string())?);
-            let mut preprocessing = weights::onnx::arcface_preprocessing();
+            let mut preprocessing = perface::model::card::Preprocessing::arcface(112);
             if net == "sface" {
                 preprocessing.scale = 128.0;
             }
@@ -234,7 +234,8 @@ impl Train {
             return Ok(Start { graph, values, card, sha256 });
         }
         let (card, base) = session.store.read(&self.model)?;
-        let imported = weights::onnx::import(&self.model, &base)?;
+        let imported = perface::model::import::import(&self.model, &base)
+            .context("this network cannot be trained itself; --tune head trains on top of any")?;
         if imported.folded {
             eprintln!("perface: {} has normalisations folded into convolutions; what is left is trained", self.model);
         }

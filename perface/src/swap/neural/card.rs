@@ -6,7 +6,7 @@
 use serde::Serialize;
 
 use super::template::Template;
-use crate::model::card::{Aligner, Channels, Layout, ModelCard, Preprocessing, Role};
+use crate::model::card::{ModelCard, Preprocessing, Role};
 use crate::model::presets;
 use crate::resample::Border;
 
@@ -192,15 +192,7 @@ pub fn part(name: &str) -> Option<ModelCard> {
         name: name.to_owned(),
         role,
         similarity: String::new(),
-        preprocessing: Preprocessing {
-            width_px: side_px,
-            height_px: side_px,
-            channels: Channels::Rgb,
-            mean: [127.5; 3],
-            scale: 127.5,
-            layout: Layout::default(),
-            aligner: Aligner::default(),
-        },
+        preprocessing: Preprocessing::arcface(side_px),
         embedding_len: None,
         same_person: None,
         agreement: None,

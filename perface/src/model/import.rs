@@ -1,4 +1,4 @@
-//! Networks out of ONNX files, made trainable again.
+//! Networks out of ONNX files as graphs that [`perface_conv`] runs and trains.
 //!
 //! The operators of the graph become the nodes of a [`Graph`], with the file's own names for the parameters; a graph
 //! that computes what one of the known networks does gets that network's names. What exporters fold away stays folded:
@@ -6,11 +6,12 @@
 
 use std::collections::{HashMap, HashSet};
 
-use perface::model::card::{Aligner, Channels, Layout, Preprocessing};
-use perface::model::onnx::{self, NodeProto, TensorProto};
-use perface::model::repair::{Free, floats, repair};
-use perface::{Error, Result};
 use perface_conv::{ConvSpec, Graph, Init, Kind, NodeId, Op, Shape, nets};
+
+use super::card::Preprocessing;
+use super::onnx::{self, NodeProto, TensorProto};
+use super::repair::{Free, floats, repair};
+use crate::error::{Error, Result};
 
 /// A constant of the graph: its name, dimensions and values.
 type Constant = (String, Vec<i64>, Vec<f32>);
@@ -41,29 +42,14 @@ impl Imported {
     }
 }
 
-/// Preprocessing of networks whose files say nothing: RGB, (x − 127.5) / 127.5, 112 × 112.
-pub fn arcface_preprocessing() -> Preprocessing {
-    Preprocessing {
-        width_px: 112,
-        height_px: 112,
-        channels: Channels::Rgb,
-        mean: [127.5; 3],
-        scale: 127.5,
-        layout: Layout::default(),
-        aligner: Aligner::default(),
-    }
-}
-
 /// Read the network in `bytes`; `name` stands in errors.
 ///
 /// # Errors
-/// [`Error::Model`] if it is no ONNX file, or naming the first operator that cannot be trained here.
+/// [`Error::Model`] if it is no ONNX file, or naming the first operator that has no kernel here.
 pub fn import(name: &str, bytes: &[u8]) -> Result<Imported> {
     let model = repair(name, onnx::decode(name, bytes)?, Free::Batch)?;
     let graph = model.graph.unwrap_or_default();
-    let fail = |reason: String| {
-        Error::model(name, format!("{reason}; `--tune head` trains on top of any network, this one included"))
-    };
+    let fail = |reason: String| Error::model(name, reason);
     let [input] = graph.input.as_slice() else { return Err(fail("it does not have one input".to_owned())) };
     let dims: Vec<i64> = input
         .value_type
@@ -88,7 +74,7 @@ pub fn import(name: &str, bytes: &[u8]) -> Result<Imported> {
     for node in &graph.node {
         builder.node(node).map_err(|reason| {
             let output = node.output.first().map_or("", String::as_str);
-            fail(format!("{} {output:?} cannot be trained: {reason}", node.op_type))
+            fail(format!("{} {output:?} has no kernel here: {reason}", node.op_type))
         })?;
     }
     let last = builder.graph.nodes.len() - 1;
