@@ -142,6 +142,25 @@ fn the_converted_mesh_network_computes_what_the_original_does() {
     }
 }
 
+#[test]
+fn every_runtime_computes_the_same_embeddings() {
+    let networks = network("sface");
+    let Some((_, first)) = networks.first() else { return };
+    let scaled =
+        |tensor: Tensor| Tensor::new(tensor.shape().to_vec(), tensor.data().iter().map(|v| 255.0 * v).collect());
+    let want = first.run(&[scaled(pattern(2, 112))]).unwrap().remove(0);
+    assert_eq!(want.shape(), [2, 128]);
+    let largest = want.data().iter().fold(0.0f32, |most, v| most.max(v.abs()));
+    for (runtime, model) in &networks {
+        assert_eq!(model.input_shape(0)[1..], [Some(3), Some(112), Some(112)]);
+        let got = model.run(&[scaled(pattern(2, 112))]).unwrap().remove(0);
+        let off = worst(got.data().iter().copied(), want.data().iter().copied()) / largest;
+        println!("{runtime}: {off}");
+        assert!(got.shape() == [2, 128] && off < 1e-4, "{runtime}: {off}");
+        assert!(model.run(&[pattern(1, 96)]).is_err(), "{runtime}: a picture of another size");
+    }
+}
+
 /// The file is not among the built-in networks; it lies in the folder that `PERFACE_MOBILEFACENET` names.
 #[test]
 fn another_converted_network_computes_what_the_original_does() {
@@ -323,11 +342,11 @@ fn figures_of_gender_age_and_minors() {
 #[test]
 #[ignore = "measures time"]
 fn time_of_each_network() {
-    for name in ["facemesh", "gender", "age"] {
+    for name in ["facemesh", "gender", "age", "sface"] {
         assert!(models().iter().any(|m| m.card.name == name));
         for (runtime, model) in network(name) {
             let side = model.input_shape(0)[2].unwrap();
-            let batch = if name == "facemesh" { 1 } else { 4 };
+            let batch = if ["gender", "age"].contains(&name) { 4 } else { 1 };
             let input = [pattern(batch, side)];
             model.run(&input).unwrap();
             let start = Instant::now();
