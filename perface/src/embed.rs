@@ -141,4 +141,34 @@ mod tests {
             }
         }
     }
+
+    /// Gives as many values as it likes.
+    struct Other(usize);
+
+    impl Model for Other {
+        fn input_shape(&self, _: usize) -> Vec<Option<usize>> {
+            vec![None, Some(3), Some(112), Some(112)]
+        }
+
+        fn run(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>> {
+            let n = inputs[0].shape()[0];
+            Ok(vec![Tensor::new(vec![n, self.0], vec![1.0; n * self.0])])
+        }
+    }
+
+    #[test]
+    fn a_network_of_another_length_than_its_card_is_an_error_that_says_both() {
+        let card = crate::model::presets::preset("w600k-mbf").unwrap();
+        let photo = RgbImage::from_pixel(200, 200, image::Rgb([90; 3]));
+        let face = crate::detect::Face {
+            box_px: crate::geometry::Rect::from_xywh(40.0, 40.0, 112.0, 112.0),
+            landmarks_px: crate::align::TEMPLATE_PX,
+            score: 1.0,
+        };
+        let aligned = crate::align::align(&photo, &face).unwrap();
+        let embed = |length| Embedder::new(card.clone(), Arc::new(Other(length))).embed_one(&aligned);
+        assert_eq!(embed(512).unwrap().as_slice().len(), 512);
+        let message = embed(128).unwrap_err().to_string();
+        assert!(["w600k-mbf", "128", "512"].iter().all(|part| message.contains(part)), "{message}");
+    }
 }

@@ -7,16 +7,18 @@ mod common;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use common::{detector, embedder, pictures, read, sample, testdata};
+use common::{detector, embedder, pictures, read, runtime, sample, store, testdata};
 use image::imageops;
 use perface::align;
 use perface::detect::Face;
 use perface::geometry::Point;
+use perface::mesh::Mesher;
 use perface::model::builtin::{PHOTO_ASTRONAUT, PHOTO_SOLVAY};
 use perface::originals::Gathering;
 use perface::parallel::in_parallel;
 use perface::pool::PixelHash;
 use perface::same_person::Persons;
+use perface::swap::warp::look::Look;
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -177,5 +179,28 @@ fn two_photos_of_a_person_are_one_person_and_strangers_are_not() {
     assert!(persons.len() * 10 >= people.len() * 9, "{} of {}", persons.len(), people.len());
     for faces in persons.faces() {
         assert_eq!(faces.iter().map(|(hash, _)| &ids[hash]).collect::<BTreeSet<_>>().len(), 1, "strangers are joined");
+    }
+}
+
+#[test]
+fn glasses_and_turned_heads_are_told_from_bare_faces() {
+    let Some(folder) = testdata("omi/images", "glasses and turned heads") else { return };
+    let store = store();
+    let mesher = Mesher::new(store.load("facemesh", &runtime(&store)).unwrap().1);
+    let detector = detector();
+    let look = |name: &str| {
+        let photo = read(&folder.join(format!("{name}.jpg")));
+        let found = detector.detect(&photo).unwrap().into_iter();
+        let face = found.max_by(|a, b| a.box_px.area().total_cmp(&b.box_px.area())).unwrap();
+        Look::of(&photo, &mesher.mesh(&photo, &face).unwrap().unwrap()).unwrap()
+    };
+    let glasses = "0947 0145 0437 0269 0424 0391 0197 0661 0820 0839".split(' ').filter(|name| look(name).glasses);
+    assert!(glasses.count() >= 9, "of ten who wear glasses");
+    for bare in "0097 0492 0933 0001 0245 0238 0887 0219 0014 0978".split(' ') {
+        assert!(!look(bare).glasses, "{bare} wears none");
+        assert!(look(bare).off_axis_rad < 30f32.to_radians(), "{bare}: {}", look(bare).off_axis_rad);
+    }
+    for turned in ["0139", "0322"] {
+        assert!(look(turned).off_axis_rad > 30f32.to_radians(), "{turned}: {}", look(turned).off_axis_rad);
     }
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
+use perface::eval::group_list::faces_csv;
 use perface::eval::groups::three_decimals;
 use perface::eval::hubness::RankEvaluation;
 use perface::eval::published::{self, Stage};
@@ -20,7 +21,7 @@ use serde::Serialize;
 
 use super::eval::groups::{DrawArgs, GroupsResult};
 use super::eval::pictures::ListArgs;
-use super::eval::{LabelledFaces, groups, rank, triplet, write};
+use super::eval::{LabelledFaces, groups, rank, splits, triplet, write};
 use crate::args::Common;
 use crate::output::{self, Outcome};
 use crate::session::{DEFAULT_MODEL, Session};
@@ -37,7 +38,7 @@ const SHOWN: usize = 8;
 #[derive(Args)]
 #[command(
     after_help = "Examples:\n  perface reproduce                      # says which files to bring\n  perface reproduce \
-                  --triplets simceleba/triplets.csv --groups celeba/groups.csv --out out/\n  perface reproduce --stand-in \
+                  --triplets simceleba/triplets.csv --groups CelebAMask-HQ/ --exclude used.csv --out out/\n  perface reproduce --stand-in \
                   --triplets derived.csv --groups groups.csv --draw 100,150 --out out/"
 )]
 pub struct Reproduce {
@@ -50,12 +51,18 @@ pub struct Reproduce {
     /// Foreign column names of the judgements, as ours=theirs,…
     #[arg(long, default_value = "", value_name = "PAIRS")]
     triplet_columns: ColumnNames,
-    /// CelebAMask-HQ's faces with apparent gender and age group: image, gender, age_group.
-    #[arg(long, value_name = "FILE")]
+    /// The folder of CelebAMask-HQ, or a list of faces: image, gender, age_group.
+    #[arg(long, value_name = "PATH")]
     groups: Option<PathBuf>,
     /// Folder of its pictures [default: the list's].
     #[arg(long, value_name = "DIR")]
     group_images: Option<PathBuf>,
+    /// Corrected labels of CelebAMask-HQ: columns idx, attr, value.
+    #[arg(long, value_name = "CSV")]
+    overrides: Option<PathBuf>,
+    /// Pictures of --groups not to use, those SimCelebA was made from: column image.
+    #[arg(long, value_name = "CSV")]
+    exclude: Option<PathBuf>,
     /// Training runs for Table 3, each a folder with its run.json.
     #[arg(long, value_name = "DIR", num_args = 1..)]
     runs: Vec<PathBuf>,
@@ -129,8 +136,11 @@ impl Reproduce {
         let mut grouped = None;
         let mut ranked = None;
         if let Some(list) = &self.groups {
-            let faces =
-                LabelledFaces { list: ListArgs { images: self.group_images.clone(), columns: ColumnNames::default() } };
+            let faces = LabelledFaces {
+                list: ListArgs { images: self.group_images.clone(), columns: ColumnNames::default() },
+                overrides: self.overrides.clone(),
+                exclude: self.exclude.clone(),
+            };
             let draw = DrawArgs { draw: Some(self.draw.draw.unwrap_or(PUBLISHED_DRAW)), seed: self.draw.seed };
             let distance = GroupDistance::default();
             let result = groups::measure(list, &faces, &models, &draw, distance, true, &session, common)?;
@@ -140,6 +150,7 @@ impl Reproduce {
             }
             page.blocks.extend(groups_page(&result.for_page()).blocks);
             tables.push(("classes.csv", result.to_csv()?));
+            tables.push(("drawn.csv", faces_csv(&result.drawn)?));
             unreadable |= result.skipped.iter().any(|n| *n > 0);
             let first = models.first().map_or(DEFAULT_MODEL, String::as_str);
             let (ranking, _) = rank::measure(list, &faces, first, &draw, distance, &session, common)?;
@@ -148,14 +159,14 @@ impl Reproduce {
             tables.push(("ranking.csv", ranking.to_csv()?));
             (grouped, ranked) = (Some(result), Some(ranking));
         }
-        let mut splits = None;
+        let mut trained = None;
         if !self.runs.is_empty() {
             let runs = self.runs.iter().map(|folder| read_run(folder)).collect::<perface::Result<Vec<_>>>()?;
             let result = compare_runs(runs)?;
-            page.heading("Table 3: training by split");
-            page.blocks.extend(splits_page(&result, &[]).blocks);
+            page.heading("Table 3, Fig. 5: training by split");
+            page.blocks.extend(splits_page(&result, &splits::cases_by_split(&self.runs)?).blocks);
             tables.push(("runs.csv", result.to_csv()?));
-            splits = Some(result);
+            trained = Some(result);
         }
         if !missing.is_empty() {
             page.heading("What was not run");
@@ -169,7 +180,7 @@ impl Reproduce {
             triplets: judged.map(|(result, _)| result),
             groups: grouped,
             rank: ranked,
-            splits,
+            splits: trained,
         };
         write(&page, &self.out, &result, &tables)?;
         output::print(common.json, &result, |result| self.text(result))?;
@@ -214,15 +225,19 @@ impl Reproduce {
         if self.groups.is_none() {
             missing.push(Missing {
                 what: "Table 4, Figs. 6 and 7",
-                bring: "CelebAMask-HQ (ask its authors): a list image, gender, age_group from the attributes Male and Young \
-                        as --groups FILE, CelebA-HQ-img/ as --group-images DIR; without the pictures that SimCelebA uses"
+                bring: "CelebAMask-HQ (ask its authors): its folder, with CelebA-HQ-img/ and the text files, as --groups DIR; \
+                        the pictures that SimCelebA uses as --exclude FILE with the column image, corrected labels as \
+                        --overrides FILE"
                     .to_owned(),
             });
         }
         if self.runs.is_empty() {
             missing.push(Missing {
                 what: "Table 3, Fig. 5",
-                bring: "training runs on SimCelebA's splits, `perface train`, as --runs DIR …".to_owned(),
+                bring: "training runs on SimCelebA's splits as --runs DIR …: `perface train triplets.csv --split grid --net r50 \
+                        --weights backbone.pth --tune full --labels d1 --seed 1 --out runs/d1-1`, and so on for d2 and \
+                        further seeds"
+                    .to_owned(),
             });
         }
         let known = session.store.cards()?;

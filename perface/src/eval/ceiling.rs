@@ -45,6 +45,13 @@ pub struct BetaCeiling {
     pub fourth_person_unanimous: f64,
 }
 
+/// Fleiss' κ of two sides from the share of pairs of people that agree and the share of answers for one side, both in
+/// `[0, 1]`; `None` if every answer is for the same side.
+pub fn fleiss_kappa(pairwise: f64, share_a: f64) -> Option<f64> {
+    let by_chance = share_a * share_a + (1.0 - share_a) * (1.0 - share_a);
+    (by_chance < 1.0).then(|| (pairwise - by_chance) / (1.0 - by_chance))
+}
+
 impl NoiseCeiling {
     /// From `(votes for a, votes for b)` of each question; questions with fewer than two answers say nothing about
     /// agreement and are left out. `None` if none is left.
@@ -73,14 +80,12 @@ impl NoiseCeiling {
             return None;
         }
         let pairwise = agreement / questions as f64;
-        let share_a = for_a as f64 / answers as f64;
-        let by_chance = share_a * share_a + (1.0 - share_a) * (1.0 - share_a);
         Some(Self {
             questions,
             answers,
             unanimous: unanimous as f64 / questions as f64,
             pairwise,
-            fleiss_kappa: (by_chance < 1.0).then(|| (pairwise - by_chance) / (1.0 - by_chance)),
+            fleiss_kappa: fleiss_kappa(pairwise, for_a as f64 / answers as f64),
             third_where_two_agree: (two_agree > 0.0).then(|| three_agree / two_agree),
             model: BetaCeiling::of(pairwise),
         })

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::draw::{Seed, shuffle};
 use crate::error::{Error, Result};
 use crate::pool::{AgeGroup, Gender, Group};
+use crate::study::{Override, celeba};
 use crate::table::{ColumnNames, Table};
 
 /// What a labelled face is for.
@@ -93,25 +94,60 @@ pub fn faces_csv(faces: &[LabelledFace]) -> Result<Vec<u8>> {
     writer.into_inner().map_err(|error| failed(&error))
 }
 
+/// The faces of CelebAMask-HQ in `folder`, from its own lists; see [`celeba::read`].
+///
+/// # Errors
+/// As there.
+pub fn of_celeba(folder: &Path, overrides: &[Override]) -> Result<Vec<LabelledFace>> {
+    let faces = celeba::read(folder, overrides)?.into_iter();
+    let labelled = faces.filter_map(|face| {
+        Some(LabelledFace { age_group: face.age_group?, image: face.image, gender: face.gender, role: None })
+    });
+    Ok(labelled.collect())
+}
+
 /// Draw a gallery and queries of equal numbers from each intersection, without overlap; faces not drawn get no role.
 ///
 /// # Errors
 /// [`Error::Usage`] naming an intersection with too few faces.
 pub fn draw_roles(faces: &mut [LabelledFace], gallery: usize, queries: usize, seed: Seed) -> Result<()> {
-    for group in Group::INTERSECTIONS {
-        let mut inside: Vec<&mut LabelledFace> =
-            faces.iter_mut().filter(|face| group.contains(face.gender, face.age_group)).collect();
-        if inside.len() < gallery.saturating_add(queries) {
-            let found = inside.len();
+    let order = draw_order(faces, seed);
+    take_roles(faces, &order, gallery, queries, |_| true)
+}
+
+/// The faces of each intersection, by their place in `faces`, in the order in which a draw takes them.
+pub fn draw_order(faces: &[LabelledFace], seed: Seed) -> Vec<(Group, Vec<usize>)> {
+    let orders = Group::INTERSECTIONS.iter().map(|&group| {
+        let inside = faces.iter().enumerate().filter(|(_, face)| group.contains(face.gender, face.age_group));
+        let mut order: Vec<usize> = inside.map(|(place, _)| place).collect();
+        shuffle(&mut seed.keyed("group-roles", &[group.as_str().as_bytes()]), &mut order);
+        (group, order)
+    });
+    orders.collect()
+}
+
+/// Draw as [`draw_roles`] does in an `order` that was made before, passing over faces that are not `usable`.
+///
+/// # Errors
+/// [`Error::Usage`] naming an intersection with too few usable faces.
+pub fn take_roles(
+    faces: &mut [LabelledFace],
+    order: &[(Group, Vec<usize>)],
+    gallery: usize,
+    queries: usize,
+    usable: impl Fn(&LabelledFace) -> bool,
+) -> Result<()> {
+    faces.iter_mut().for_each(|face| face.role = None);
+    for (group, order) in order {
+        let inside: Vec<usize> = order.iter().copied().filter(|&place| faces.get(place).is_some_and(&usable)).collect();
+        let found = inside.len();
+        if found < gallery.saturating_add(queries) {
             return Err(Error::Usage(format!("{group}: {found} faces, but {gallery} + {queries} were asked for")));
         }
-        shuffle(&mut seed.keyed("group-roles", &[group.as_str().as_bytes()]), &mut inside);
-        for (place, face) in inside.into_iter().enumerate() {
-            face.role = match place {
-                _ if place < gallery => Some(Role::Gallery),
-                _ if place < gallery + queries => Some(Role::Query),
-                _ => None,
-            };
+        for (drawn, place) in inside.into_iter().take(gallery + queries).enumerate() {
+            if let Some(face) = faces.get_mut(place) {
+                face.role = Some(if drawn < gallery { Role::Gallery } else { Role::Query });
+            }
         }
     }
     Ok(())
@@ -170,5 +206,38 @@ mod tests {
         assert_eq!((count(Some(Role::Gallery)), count(Some(Role::Query)), count(None)), (12, 24, 4));
         let error = draw_roles(&mut first, 5, 6, Seed::new(1)).unwrap_err().to_string();
         assert_eq!(error, "young-male: 10 faces, but 5 + 6 were asked for");
+    }
+
+    #[test]
+    fn a_draw_passes_over_faces_that_cannot_be_used_and_keeps_the_others_in_order() {
+        let (mut all, mut some) = (faces(10), faces(10));
+        let order = draw_order(&all, Seed::new(1));
+        take_roles(&mut all, &order, 3, 6, |_| true).unwrap();
+        let lost = all.iter().find(|face| face.role == Some(Role::Gallery)).unwrap().image.clone();
+        take_roles(&mut some, &order, 3, 6, |face| face.image != lost).unwrap();
+        let count = |faces: &[LabelledFace], role| faces.iter().filter(|face| face.role == role).count();
+        assert_eq!(count(&some, Some(Role::Gallery)), 12);
+        assert_eq!(count(&some, Some(Role::Query)), 24);
+        let changed: Vec<_> = all.iter().zip(&some).filter(|(a, b)| a.role != b.role).collect();
+        // The lost one, the first query, who moves up, and one who was not drawn before.
+        assert_eq!(changed.len(), 3, "{changed:?}");
+        assert!(take_roles(&mut some, &order, 3, 6, |face| face.image == lost).is_err());
+    }
+
+    #[test]
+    fn celebamask_hq_gives_its_own_lists() {
+        let folder = tempfile::tempdir().unwrap();
+        let list =
+            "3\nEyeglasses Male Wearing_Hat Young\n0.jpg  -1  1 -1 -1\n1.jpg   1 -1 -1  1\n235.jpg -1 -1 -1  1\n";
+        std::fs::write(folder.path().join(celeba::ATTRIBUTES), list).unwrap();
+        let labels = |overrides: &[Override]| -> Vec<_> {
+            let faces = of_celeba(folder.path(), overrides).unwrap();
+            faces.into_iter().map(|f| (f.image, f.gender, f.age_group)).collect()
+        };
+        let (first, second) = ("CelebA-HQ-img/0.jpg".to_owned(), "CelebA-HQ-img/1.jpg".to_owned());
+        let want = [(first, Gender::Male, AgeGroup::Older), (second.clone(), Gender::Female, AgeGroup::Young)];
+        assert_eq!(labels(&[]), want, "a known duplicate is left out");
+        let corrected = Override { image: "1".to_owned(), attribute: "Male".to_owned(), value: "1".to_owned() };
+        assert_eq!(labels(&[corrected])[1], (second, Gender::Male, AgeGroup::Young));
     }
 }

@@ -54,6 +54,10 @@ pub struct Correlation {
     pub p: f64,
 }
 
+/// Stands on everything that was made from ratings nobody gave.
+pub const DERIVED_NOTE: &str =
+    "DERIVED RATINGS: nobody was asked how alike these faces are; the ratings were computed from other ratings.";
+
 /// One model against the ratings.
 #[derive(Clone, Debug, Serialize)]
 pub struct SimilarityEvaluation {
@@ -61,6 +65,8 @@ pub struct SimilarityEvaluation {
     pub schema: u32,
     /// The model's name.
     pub model: String,
+    /// Whether the ratings were computed and nobody was asked.
+    pub derived: bool,
     /// Pairs that were compared.
     pub n: usize,
     /// Pairs with a picture that could not be used.
@@ -93,6 +99,7 @@ pub fn evaluate(model: &str, pairs: &[RatedPair], cosines: &[Option<f32>], seed:
     SimilarityEvaluation {
         schema: 1,
         model: model.to_owned(),
+        derived: false,
         n: kept.len(),
         skipped: pairs.len() - kept.len(),
         spearman,

@@ -352,7 +352,8 @@ pub fn pairs_page(models: &[Verification]) -> EvaluationPage {
 
 /// The page of rated pairs.
 pub fn similarity_page(models: &[SimilarityEvaluation]) -> EvaluationPage {
-    let mut page = EvaluationPage::new("Cosine and people's ratings", None);
+    let stamp = models.iter().any(|m| m.derived).then(|| crate::eval::similarity::DERIVED_NOTE.to_owned());
+    let mut page = EvaluationPage::new("Cosine and people's ratings", stamp);
     let rows = models.iter().map(|m| {
         let show = |c: Option<crate::eval::similarity::Correlation>| {
             c.map_or(["–".to_owned(), "–".to_owned()], |c| [format!("{:.3}", c.value), p_value(c.p)])

@@ -8,7 +8,7 @@
 use serde::Serialize;
 
 use crate::draw::Seed;
-use crate::eval::ceiling::NoiseCeiling;
+use crate::eval::ceiling::{NoiseCeiling, fleiss_kappa};
 use crate::eval::cluster::{RESAMPLES, for_each_resample, percentile_interval};
 use crate::eval::stats::Interval;
 
@@ -52,12 +52,10 @@ impl Measures {
             return None;
         }
         let pairwise = agreement / samples;
-        let share_a = for_a / answers;
-        let by_chance = share_a * share_a + (1.0 - share_a) * (1.0 - share_a);
         let expected = 2.0 * for_a * (answers - for_a) / (answers - 1.0);
         Some(Self {
             pairwise,
-            fleiss_kappa: (by_chance < 1.0).then(|| (pairwise - by_chance) / (1.0 - by_chance)),
+            fleiss_kappa: fleiss_kappa(pairwise, for_a / answers),
             krippendorff_alpha: (expected > 0.0).then(|| 1.0 - different / expected),
             unanimous: unanimous / samples,
         })

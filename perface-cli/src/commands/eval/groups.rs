@@ -4,9 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::Args;
-use perface::draw::Seed;
-use perface::embedding::Embedding;
-use perface::eval::group_list::{LabelledFace, Role, draw_roles, faces_csv};
+use perface::eval::group_list::{LabelledFace, Role, faces_csv};
 use perface::eval::groups::{GroupEvaluation, classes_csv, compare_definitions, comparison_text, evaluate};
 use perface::eval::spread::{Spread, spread};
 use perface::group::{Gallery, GroupDistance};
@@ -24,7 +22,8 @@ use crate::session::{DEFAULT_MODEL, Session};
     after_help = "Example:\n  perface eval groups groups.csv --draw 100,150 --seed 1 --compare-definitions --out out/"
 )]
 pub struct Groups {
-    /// List with the columns image, gender, age_group and, unless --draw is given, role (gallery or query).
+    /// List with the columns image, gender, age_group and, unless --draw is given, role (gallery or query); or the folder
+    /// of CelebAMask-HQ, from which --draw draws.
     list: PathBuf,
     #[command(flatten)]
     faces: LabelledFaces,
@@ -45,7 +44,7 @@ pub struct Groups {
 }
 
 /// How gallery and queries are chosen.
-#[derive(Args)]
+#[derive(Args, Default)]
 pub struct DrawArgs {
     /// Draw gallery and queries from each intersection at random, so many of each, instead of by the role column.
     #[arg(long, value_name = "GALLERY,QUERIES", value_parser = two_numbers)]
@@ -59,20 +58,6 @@ pub struct DrawArgs {
 fn two_numbers(text: &str) -> Result<(usize, usize), String> {
     let numbers = text.split_once(',').and_then(|(a, b)| Some((a.trim().parse().ok()?, b.trim().parse().ok()?)));
     numbers.ok_or_else(|| format!("{text:?} is not of the form GALLERY,QUERIES, such as 100,150"))
-}
-
-impl DrawArgs {
-    /// Give `faces` their roles, if a draw was asked for.
-    pub fn apply(&self, faces: &mut [(LabelledFace, Embedding)]) -> Result<()> {
-        if let Some((gallery, queries)) = self.draw {
-            let mut listed: Vec<LabelledFace> = faces.iter().map(|(face, _)| face.clone()).collect();
-            draw_roles(&mut listed, gallery, queries, Seed::new(self.seed.into()))?;
-            for ((face, _), drawn) in faces.iter_mut().zip(listed) {
-                face.role = drawn.role;
-            }
-        }
-        Ok(())
-    }
 }
 
 /// One model's result, as JSON.
@@ -112,8 +97,7 @@ pub fn measure(
 ) -> Result<GroupsResult> {
     let mut result = GroupsResult { schema: 1, skipped: Vec::new(), models: Vec::new(), drawn: Vec::new() };
     for name in models {
-        let (mut found, skipped) = faces.read(list, name, session, common)?;
-        draw.apply(&mut found)?;
+        let (found, skipped) = faces.read(list, name, draw, session, common)?;
         let with = |role: Role| LabelledFaces::gallery(found.iter().filter(move |(face, _)| face.role == Some(role)));
         let (gallery, queries): (Gallery, Gallery) = (with(Role::Gallery)?, with(Role::Query)?);
         let definitions = match compare {

@@ -5,20 +5,25 @@ mod pairs;
 pub mod pictures;
 pub mod rank;
 mod similarity;
-mod splits;
+pub mod splits;
 mod tradeoff;
 pub mod triplet;
 
-use std::path::Path;
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
+use perface::draw::Seed;
 use perface::embedding::{Embedding, EmbeddingSet};
-use perface::eval::group_list::{LabelledFace, read_faces};
+use perface::eval::group_list::{LabelledFace, draw_order, of_celeba, read_faces, take_roles};
 use perface::group::Gallery;
 use perface::report::html::evaluation::EvaluationPage;
+use perface::study::celeba;
+use perface::table::{ColumnNames, Table};
 use serde::Serialize;
 
+use self::groups::DrawArgs;
 use self::pictures::{Embedded, ListArgs};
 use crate::args::Common;
 use crate::output::Outcome;
@@ -63,30 +68,83 @@ impl Eval {
     }
 }
 
+/// Faces looked at beyond those a draw needs, in case some cannot be used: a tenth, and at least so many.
+const LEAST_SPARE: usize = 20;
+
 /// A list of labelled faces.
-#[derive(Args)]
+#[derive(Args, Default)]
 pub struct LabelledFaces {
     #[command(flatten)]
     pub list: ListArgs,
+    /// Corrected labels of CelebAMask-HQ: columns idx, attr, value.
+    #[arg(long, value_name = "CSV")]
+    pub overrides: Option<PathBuf>,
+    /// Pictures not to use, such as those a similarity was trained on: column image, with or without folders.
+    #[arg(long, value_name = "CSV")]
+    pub exclude: Option<PathBuf>,
 }
 
 impl LabelledFaces {
-    /// All faces of the list with their embeddings by `model`, and how many pictures had none.
+    /// The faces of `list`, a table or CelebAMask-HQ's folder, without those that are excluded.
+    fn listed(&self, list: &Path) -> Result<Vec<LabelledFace>> {
+        let mut faces = if list.is_dir() {
+            let overrides = self.overrides.as_deref().map(celeba::read_overrides).transpose()?.unwrap_or_default();
+            of_celeba(list, &overrides)?
+        } else {
+            read_faces(list, &self.list.columns)?
+        };
+        if let Some(path) = &self.exclude {
+            let table = Table::read(path, &ColumnNames::default(), &["image"])?;
+            let excluded: HashSet<&str> = table.rows().map(|row| row.get("image")).collect();
+            let before = faces.len();
+            faces.retain(|face| {
+                let name = face.image.rsplit('/').next().unwrap_or_default();
+                !excluded.contains(face.image.as_str()) && !excluded.contains(name)
+            });
+            eprintln!("perface: {} faces of {} are excluded", before - faces.len(), list.display());
+        }
+        Ok(faces)
+    }
+
+    /// The faces of `list` with their embeddings by `model`, and how many pictures that were looked at had none. With
+    /// `draw`, roles are drawn among those that can be used, and no more pictures are looked at than that takes.
     pub fn read(
         &self,
         list: &Path,
         model: &str,
+        draw: &DrawArgs,
         session: &Session,
         common: &Common,
     ) -> Result<(Vec<(LabelledFace, Embedding)>, usize)> {
-        let listed = read_faces(list, &self.list.columns)?;
-        let names = listed.iter().map(|face| face.image.as_str());
-        let embedded = Embedded::read(names, &self.list.folder(list), model, session, common)?;
+        let mut listed = self.listed(list)?;
+        let folder = self.list.folder(list);
+        let (gallery, queries) = draw.draw.unwrap_or_default();
+        let order = draw_order(&listed, Seed::new(draw.seed.into()));
+        let longest = order.iter().map(|(_, places)| places.len()).max().unwrap_or(0);
+        let asked = gallery.saturating_add(queries);
+        let mut reach = asked.saturating_add((asked / 10).max(LEAST_SPARE));
+        let embedded = loop {
+            let looked_at: Vec<&LabelledFace> = match draw.draw {
+                Some(_) => {
+                    let places = order.iter().flat_map(|(_, places)| places.iter().take(reach));
+                    places.filter_map(|&place| listed.get(place)).collect()
+                }
+                None => listed.iter().collect(),
+            };
+            let names = looked_at.iter().map(|face| face.image.as_str());
+            let embedded = Embedded::read(names, &folder, model, session, common)?;
+            if draw.draw.is_none() {
+                break embedded;
+            }
+            match take_roles(&mut listed, &order, gallery, queries, |face| embedded.of(&face.image).is_some()) {
+                Ok(()) => break embedded,
+                Err(_) if reach < longest => reach *= 2,
+                Err(error) => return Err(error.into()),
+            }
+        };
         embedded.report_failures();
-        let faces: Vec<(LabelledFace, Embedding)> =
-            listed.iter().filter_map(|face| Some((face.clone(), embedded.of(&face.image)?.clone()))).collect();
-        let skipped = listed.len() - faces.len();
-        Ok((faces, skipped))
+        let faces = listed.iter().filter_map(|face| Some((face.clone(), embedded.of(&face.image)?.clone()))).collect();
+        Ok((faces, embedded.failures.len()))
     }
 
     /// `faces` as labels and embeddings.

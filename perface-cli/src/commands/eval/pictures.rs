@@ -23,7 +23,7 @@ use crate::session::Session;
 const MAX_FILE_BYTES: u64 = 256 << 20;
 
 /// Where the pictures of a list are, and how its columns are called.
-#[derive(Args)]
+#[derive(Args, Default)]
 pub struct ListArgs {
     /// Folder the image paths are relative to [default: the list's].
     #[arg(long, value_name = "DIR")]
@@ -36,7 +36,8 @@ pub struct ListArgs {
 impl ListArgs {
     /// The folder the paths in `list` are relative to.
     pub fn folder(&self, list: &Path) -> PathBuf {
-        self.images.clone().unwrap_or_else(|| list.parent().unwrap_or(Path::new("")).to_owned())
+        let own = if list.is_dir() { list } else { list.parent().unwrap_or(Path::new("")) };
+        self.images.clone().unwrap_or_else(|| own.to_owned())
     }
 }
 

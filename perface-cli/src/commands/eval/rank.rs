@@ -27,7 +27,8 @@ const LEAST: usize = 5;
 #[derive(Args)]
 #[command(after_help = "Example:\n  perface eval rank groups.csv --draw 100,150 --model sface --out out/")]
 pub struct Rank {
-    /// List with the columns image, gender, age_group and, unless --draw is given, role (gallery or query).
+    /// List with the columns image, gender, age_group and, unless --draw is given, role (gallery or query); or the folder
+    /// of CelebAMask-HQ, from which --draw draws.
     list: PathBuf,
     #[command(flatten)]
     faces: LabelledFaces,
@@ -71,8 +72,7 @@ pub fn measure(
     session: &Session,
     common: &Common,
 ) -> Result<(RankEvaluation, usize)> {
-    let (mut found, skipped) = faces.read(list, model, session, common)?;
-    draw.apply(&mut found)?;
+    let (found, skipped) = faces.read(list, model, draw, session, common)?;
     let of = |role: Role| found.iter().filter(move |(face, _)| face.role == Some(role));
     let members: Vec<&(LabelledFace, Embedding)> = of(Role::Gallery).collect();
     let gallery = LabelledFaces::gallery(members.iter().copied())?;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Args;
 use perface::draw::Seed;
-use perface::eval::similarity::{SimilarityEvaluation, evaluate, read_ratings};
+use perface::eval::similarity::{DERIVED_NOTE, SimilarityEvaluation, evaluate, read_ratings};
 use perface::report::evaluations::similarity_page;
 
 use super::pictures::{Embedded, ListArgs};
@@ -24,6 +24,9 @@ pub struct Similarity {
     /// Embedder to measure; give it again to compare several.
     #[arg(long = "model", default_value = DEFAULT_MODEL, value_name = "NAME")]
     models: Vec<String>,
+    /// The ratings were computed from others and nobody was asked: say so on everything.
+    #[arg(long)]
+    derived: bool,
     /// Seed of the bootstrap.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -43,7 +46,8 @@ impl Similarity {
             let embedded = Embedded::read(names, &folder, name, &session, common)?;
             embedded.report_failures();
             let cosines: Vec<Option<f32>> = ratings.iter().map(|pair| embedded.cosine(&pair.a, &pair.b)).collect();
-            results.push(evaluate(name, &ratings, &cosines, Seed::new(self.seed.into())));
+            let result = evaluate(name, &ratings, &cosines, Seed::new(self.seed.into()));
+            results.push(SimilarityEvaluation { derived: self.derived, ..result });
         }
         if let Some(out) = &self.out {
             let mut tables = Vec::new();
@@ -54,7 +58,8 @@ impl Similarity {
             super::write(&similarity_page(&results), out, &results, &tables)?;
         }
         output::print(common.json, &results, |results| {
-            results.iter().map(SimilarityEvaluation::to_text).collect::<Vec<_>>().join("\n")
+            let note = self.derived.then(|| DERIVED_NOTE.to_owned());
+            note.into_iter().chain(results.iter().map(SimilarityEvaluation::to_text)).collect::<Vec<_>>().join("\n")
         })?;
         Ok(if results.iter().any(|r| r.skipped > 0) { Outcome::SomeUnreadable } else { Outcome::Done })
     }

@@ -28,15 +28,23 @@ impl Splits {
         let runs = self.runs.iter().map(|folder| read_run(folder)).collect::<perface::Result<Vec<_>>>()?;
         let result = evaluate(runs)?;
         if let Some(out) = &self.out {
-            // The first run's test triplets: before training they are the same in all.
-            let mut cases: BTreeMap<String, Vec<BeforeAfter>> = BTreeMap::new();
-            for (split, case) in self.runs.first().map(|run| read_cases(run)).transpose()?.unwrap_or_default() {
-                cases.entry(split).or_default().push(case);
-            }
-            let cases: Vec<(String, Vec<BeforeAfter>)> = cases.into_iter().collect();
-            super::write(&splits_page(&result, &cases), out, &result, &[("runs.csv", result.to_csv()?)])?;
+            super::write(
+                &splits_page(&result, &cases_by_split(&self.runs)?),
+                out,
+                &result,
+                &[("runs.csv", result.to_csv()?)],
+            )?;
         }
         output::print(common.json, &result, SplitsEvaluation::to_text)?;
         Ok(Outcome::Done)
     }
+}
+
+/// The test triplets of the first of `runs` by split, before and after training. Before training they are the same in all.
+pub fn cases_by_split(runs: &[PathBuf]) -> Result<Vec<(String, Vec<BeforeAfter>)>> {
+    let mut cases: BTreeMap<String, Vec<BeforeAfter>> = BTreeMap::new();
+    for (split, case) in runs.first().map(|run| read_cases(run)).transpose()?.unwrap_or_default() {
+        cases.entry(split).or_default().push(case);
+    }
+    Ok(cases.into_iter().collect())
 }

@@ -9,6 +9,7 @@ use perface::group::{GroupDistance, MIN_GENDER_ACCURACY};
 
 use crate::args::Common;
 use crate::commands::eval::LabelledFaces;
+use crate::commands::eval::groups::DrawArgs;
 use crate::output::{self, Outcome};
 use crate::session::{DEFAULT_MODEL, Session};
 
@@ -36,7 +37,7 @@ impl Measure {
         let session = Session::open(common)?;
         let reader = session.reader(&self.model)?;
         let card = reader.embedder.card().clone();
-        let (faces, skipped) = self.faces.read(&self.on, &self.model, &session, common)?;
+        let (faces, skipped) = self.faces.read(&self.on, &self.model, &DrawArgs::default(), &session, common)?;
         let candidates = session.candidates(Some(&self.folder), reader)?;
         let queries = LabelledFaces::gallery(&faces)?;
         let on = format!("{}, {} faces", self.on.file_name().unwrap_or_default().to_string_lossy(), faces.len());

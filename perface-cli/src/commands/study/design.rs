@@ -11,6 +11,7 @@ use perface::candidates::Reader;
 use perface::photo::{self, Limits};
 use perface::study::design::{self, DesignOptions};
 use perface::study::{FILE_NAME, Rules, SampleKind, celeba, face_list, texts};
+use perface::swap::warp::look::Look;
 use perface::table::ColumnNames;
 use serde::Serialize;
 
@@ -60,7 +61,7 @@ pub struct Design {
     /// Foreign column names of groups.csv, as ours=theirs,…
     #[arg(long, default_value = "", value_name = "PAIRS")]
     columns: ColumnNames,
-    /// Pass over faces turned farther to the side, in degrees, where the list knows.
+    /// Pass over faces turned farther away, in degrees, by the list or as it looks.
     #[arg(long, default_value_t = 30.0, value_name = "DEGREES")]
     max_yaw: f32,
     /// Valid answers every sample needs.
@@ -84,7 +85,7 @@ pub struct Design {
     /// Seed of the draw and of the order of questions.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Do not look at the pictures: skip the check for faces, and for minors where the list has no age.
+    /// Do not look at the pictures: skip the checks for faces, glasses and pose, and for minors where the list has no age.
     #[arg(long)]
     no_check: bool,
     /// Mark the study as one that nobody answers.
@@ -151,10 +152,12 @@ impl Design {
         let checker = if self.no_check { None } else { Some(Checker::new(common)?) };
         let expected = self.targets + 3 * self.triplets + 2 * (self.dummies + self.practice);
         let bar = progress::bar(expected, "faces", common.quiet);
+        // Who picks faces by hand has looked at them.
+        let max_turn_rad = self.pick.is_none().then(|| self.max_yaw.to_radians());
         let mut check = |path: &Path| {
             bar.inc(1);
             match &checker {
-                Some(checker) => checker.check(path, known_adults.contains(path)),
+                Some(checker) => checker.check(path, known_adults.contains(path), max_turn_rad),
                 None => Ok(None),
             }
         };
@@ -217,15 +220,22 @@ impl Checker {
         Ok(Self { reader: session.reader(DEFAULT_MODEL)?, attributes: session.attributes()? })
     }
 
-    /// Why the face in `path` cannot be used, if so.
-    fn check(&self, path: &Path, known_adult: bool) -> perface::Result<Option<String>> {
+    /// Why the face in `path` cannot be used, if so; with `max_turn_rad` also because of glasses or its pose.
+    fn check(&self, path: &Path, known_adult: bool, max_turn_rad: Option<f32>) -> perface::Result<Option<String>> {
         let picture = match photo::read(path, &Limits::default()) {
             Ok(photo) => photo.pixels,
             Err(_) => return Ok(Some("picture missing or unreadable".to_owned())),
         };
         let Some(face) = self.reader.main_face(&picture)? else { return Ok(Some("no face was found".to_owned())) };
-        if self.reader.mesher.mesh(&picture, &face)?.is_none() {
+        let Some(mesh) = self.reader.mesher.mesh(&picture, &face)? else {
             return Ok(Some("no face mesh could be laid".to_owned()));
+        };
+        if let Some(max_turn_rad) = max_turn_rad {
+            match Look::of(&picture, &mesh) {
+                Some(look) if look.off_axis_rad <= max_turn_rad && !look.glasses => {}
+                Some(look) if look.glasses => return Ok(Some("seems to wear glasses".to_owned())),
+                _ => return Ok(Some("turned away".to_owned())),
+            }
         }
         if !known_adult && self.attributes.read(&picture, &face)?.may_be_minor() {
             return Ok(Some("may be under 18".to_owned()));

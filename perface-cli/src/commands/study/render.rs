@@ -1,6 +1,9 @@
 //! `perface study render`: the pictures of a study.
 
 use std::path::PathBuf;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use clap::Args;
@@ -12,6 +15,9 @@ use crate::args::Common;
 use crate::output::{self, Outcome};
 use crate::progress;
 use crate::session::{BUILT_IN_ENGINE, DEFAULT_MODEL, MaskNames, Session};
+
+/// How often progress is said where there is no terminal for a bar.
+const BETWEEN_LINES: Duration = Duration::from_secs(10);
 
 /// Options of `study render`.
 #[derive(Args)]
@@ -34,9 +40,20 @@ impl Render {
         let renderer = Renderer::new(&study, &self.study, session.reader(DEFAULT_MODEL)?, swapper);
         let tasks = render::tasks(&study);
         let bar = progress::bar(tasks.len(), "pictures", common.quiet);
+        let lines = !common.quiet && bar.is_hidden();
+        let (done, last) = (AtomicUsize::new(0), Mutex::new(Instant::now()));
         let results = in_parallel(&tasks, |task| {
             let result = renderer.render(task);
+            let done = done.fetch_add(1, Ordering::Relaxed) + 1;
+            bar.set_message(task.file.clone());
             bar.inc(1);
+            if lines
+                && let Ok(mut last) = last.lock()
+                && last.elapsed() >= BETWEEN_LINES
+            {
+                *last = Instant::now();
+                eprintln!("perface: {done} of {} pictures, now {}", tasks.len(), task.file);
+            }
             result
         });
         bar.finish_and_clear();

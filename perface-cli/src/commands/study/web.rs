@@ -42,26 +42,19 @@ impl Serve {
 /// Options of `study simulate`.
 #[derive(Args)]
 #[command(
-    after_help = "Example:\n  perface study simulate study/ --people 6 --model sface\n\nNobody is asked: the study must have been designed with --simulated, and its table says derived."
+    after_help = "Example:\n  perface study simulate study/ --model sface --people 6\n\nNobody is asked: the study must have been \
+                  designed with --simulated, and its table says derived.\nFurther options go to perface-web and come last; \
+                  see `perface-web simulate --help`."
 )]
 pub struct Simulate {
     /// The study's folder.
     study: PathBuf,
-    /// How many people.
-    #[arg(long, default_value_t = 18, value_name = "N")]
-    people: usize,
-    /// How many of them answer without looking.
-    #[arg(long, default_value_t = 1, value_name = "N")]
-    careless: usize,
-    /// How many of them leave half-way.
-    #[arg(long, default_value_t = 1, value_name = "N")]
-    leaving: usize,
-    /// Let them mostly prefer the face this embedder finds closer; by default each sample's answer is drawn at random.
+    /// Let people mostly prefer the face this embedder finds closer; by default each sample's answer is drawn at random.
     #[arg(long, value_name = "NAME")]
     model: Option<String>,
-    /// Seed of all that is simulated.
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
+    /// Options of `perface-web simulate`, such as --people, --careless, --leaving, --seed.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "OPTIONS")]
+    options: Vec<String>,
 }
 
 /// Difference of two cosines at which three of four simulated people choose the closer face.
@@ -69,10 +62,12 @@ const THREE_OF_FOUR: f64 = 0.06;
 
 impl Simulate {
     pub fn run(&self, common: &Common) -> Result<Outcome> {
+        if self.options.iter().any(|option| option == "--model" || option.starts_with("--model=")) {
+            let reason = "--model comes before the options of perface-web, such as --people";
+            return Err(perface::Error::Usage(reason.to_owned()).into());
+        }
         let mut command = sibling()?;
-        command.arg("simulate").arg(&self.study);
-        command.args(["--people", &self.people.to_string(), "--careless", &self.careless.to_string()]);
-        command.args(["--leaving", &self.leaving.to_string(), "--seed", &self.seed.to_string()]);
+        command.arg("simulate").arg(&self.study).args(&self.options);
         if let Some(model) = &self.model {
             let path = self.study.join("simulated_preferences.csv");
             let reader = Session::open(common)?.reader(model)?;

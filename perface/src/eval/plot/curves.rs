@@ -187,7 +187,7 @@ pub fn splits(result: &SplitsEvaluation) -> Figure {
     });
     let values: Vec<f64> = values.chain([0.5]).collect();
     let mut plot = Rows::new(rows.len(), ROW, values, "Accuracy by split and training");
-    plot.axis("share of triplets on which the model agrees", "mean");
+    plot.axis("agreement, share of triplets", "mean");
     plot.reference(0.5, "chance", FAINT);
     for (place, &(split, row)) in rows.iter().enumerate() {
         let Some(name) = result.rows.get(row).map(|row| row.training.as_str()) else { continue };

@@ -44,14 +44,12 @@ pub fn triplet_scatter(result: &TripletEvaluation, model: usize) -> Option<Figur
     let heading = if result.derived { format!("{}, derived judgements", name.name) } else { name.name.clone() };
     figure.text((LEFT, 14.0), Anchor::Start, bold, heading);
     let accuracy = name.accuracy;
-    let right = format!("{} above Y = X", accuracy.hits);
+    let right = format!("{} above Y = X ({:.3})", accuracy.hits, accuracy.value);
     let wrong = format!("{} not", accuracy.n - accuracy.hits);
     figure.dot((LEFT + 4.0, 28.0), 3.0, SERIES[0], 1.0);
     figure.text((LEFT + 12.0, 32.0), Anchor::Start, TextStyle::default(), right);
-    figure.cross((LEFT + 138.0, 28.0), 3.0, SERIES[1], 1.2);
-    figure.text((LEFT + 146.0, 32.0), Anchor::Start, TextStyle::default(), wrong);
-    let share = format!("{:.3}", accuracy.value);
-    figure.text((LEFT + SIDE, 14.0), Anchor::End, bold, share);
+    figure.cross((LEFT + 186.0, 28.0), 3.0, SERIES[1], 1.2);
+    figure.text((LEFT + 194.0, 32.0), Anchor::Start, TextStyle::default(), wrong);
     Some(figure)
 }
 
@@ -71,7 +69,7 @@ pub fn triplet_accuracies(result: &TripletEvaluation) -> Figure {
     let key = [(SERIES[5], "95 % interval of Wilson"), (TEXT, "95 % interval, clustered by target and triplet")];
     let mut plot = Rows::with_key(result.models.len(), ROW, values, "Agreement with people's choices", &key);
     let derived = if result.derived { "derived " } else { "" };
-    plot.axis(&format!("share of {derived}triplets on which the model agrees"), "share");
+    plot.axis(&format!("agreement, share of {derived}triplets"), "share");
     plot.reference(0.5, "chance", FAINT);
     if let Some(ceiling) = ceiling {
         plot.reference(ceiling, "noise ceiling", SERIES[2]);

@@ -14,6 +14,7 @@ mod detail;
 pub(crate) mod field;
 mod frontal;
 pub(crate) mod glasses;
+pub mod look;
 pub(crate) mod occlusion;
 pub(crate) mod pose;
 pub(crate) mod raster;
