@@ -178,9 +178,9 @@ pub fn uses(groups: &[GroupUse]) -> Figure {
 /// Accuracy of every kind of training on every split: a dot for each run, a bar of one standard deviation.
 pub fn splits(result: &SplitsEvaluation) -> Figure {
     const ROW: f64 = 26.0;
-    let rows: Vec<(usize, usize)> =
-        (0..SPLIT_NAMES.len()).flat_map(|split| (0..result.rows.len()).map(move |row| (split, row))).collect();
     let cell = |split: usize, row: usize| result.rows.get(row).and_then(|row| row.splits.get(split).copied().flatten());
+    let rows = (0..SPLIT_NAMES.len()).flat_map(|split| (0..result.rows.len()).map(move |row| (split, row)));
+    let rows: Vec<(usize, usize)> = rows.filter(|&(split, row)| cell(split, row).is_some()).collect();
     let values = rows.iter().filter_map(|&(split, row)| cell(split, row)).flat_map(|cell| {
         let sd = cell.sd.unwrap_or(0.0);
         [cell.mean - sd, cell.mean + sd]
