@@ -4,7 +4,8 @@
 //! search in a list of suspects finds the person. So each result is ranked against the originals of the whole run.
 //!
 //! Photos of one person in one run are told by the recogniser itself: an original is the subject's **own** if it is the
-//! same face, or halfway between the threshold and 1 or more; it is a **stranger** below the threshold; what lies
+//! same face, one of the same person by all recognisers together, or halfway between the threshold and 1 or more; it is a
+//! **stranger** below the threshold; what lies
 //! between is neither and does not count. The gallery is gathered before the first face is replaced and kept in the order of
 //! picture hashes, so it is the same whatever the order of work.
 
@@ -52,7 +53,7 @@ impl Gathering {
             self.faces.into_iter().filter(|(_, embeddings)| embeddings.len() == gates).unzip();
         let set = |gate: usize| EmbeddingSet::from_rows(rows.iter().filter_map(|row| row.get(gate)));
         match (0..gates).map(set).collect::<Option<Vec<_>>>() {
-            Some(sets) => Originals { keys, sets },
+            Some(sets) => Originals { keys, sets, persons: BTreeMap::new() },
             None => Originals::default(),
         }
     }
@@ -64,6 +65,8 @@ pub struct Originals {
     keys: Vec<FaceKey>,
     /// One for each gate.
     sets: Vec<EmbeddingSet>,
+    /// The person of each face of which others are known.
+    persons: BTreeMap<FaceKey, usize>,
 }
 
 impl Originals {
@@ -75,6 +78,11 @@ impl Originals {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.keys.is_empty()
+    }
+
+    /// Note who is who: a search that leads to another photo of a person leads to the person.
+    pub fn note_persons(&mut self, persons: BTreeMap<FaceKey, usize>) {
+        self.persons = persons;
     }
 
     /// The faces, in the order of the gallery.
@@ -101,6 +109,7 @@ impl Originals {
 
     /// Tells, for a subject with these embeddings, who is who to each gate; `same_person` are the gates' thresholds.
     pub fn lineup(&self, key: FaceKey, embeddings: &[Embedding], same_person: &[f32]) -> Lineup<'_> {
+        let person = self.persons.get(&key);
         let rows = self.sets.iter().zip(embeddings).zip(same_person).map(|((set, own), &threshold)| {
             let surely = 0.5 * (threshold + 1.0);
             set.cosines(own)
@@ -108,6 +117,7 @@ impl Originals {
                 .zip(&self.keys)
                 .map(|(cosine, other)| match cosine {
                     _ if *other == key => Role::Own,
+                    _ if person.is_some() && self.persons.get(other) == person => Role::Own,
                     c if c >= surely => Role::Own,
                     c if c >= threshold => Role::Unclear,
                     _ => Role::Stranger,
@@ -193,6 +203,25 @@ mod tests {
         assert!(far.lead < 0.0 && (15..=16).contains(&far.rank), "{far:?}");
         // Number 2 is neither: at 20° the own number 1 still stands first.
         assert!(standing(19.9).lead > -0.01 && standing(19.9).rank <= 2);
+    }
+
+    #[test]
+    fn another_photo_of_the_person_is_the_person() {
+        // 20° apart is a stranger to a recogniser that takes 15° for one person.
+        let mut gathering = Gathering::default();
+        (0..36u8).for_each(|n| gathering.add(key(n), &[at(if n == 1 { 20.0 } else { 10.0 * f32::from(n) })]));
+        let mut originals = gathering.finish();
+        let lead = |originals: &Originals| {
+            let threshold = 15f32.to_radians().cos();
+            originals
+                .lineup(key(0), &[at(0.0)], &[threshold])
+                .standing(0, &at(23.0), 23f32.to_radians().cos())
+                .unwrap()
+                .lead
+        };
+        assert!(lead(&originals) < 0.0, "number 2 is as near as the other photo");
+        originals.note_persons([(key(0), 0), (key(1), 0), (key(2), 1)].into());
+        assert!(lead(&originals) > -1e-3, "the other photo now counts as the person");
     }
 
     #[test]

@@ -74,6 +74,11 @@ impl Persons {
         self.of.get(&key).copied()
     }
 
+    /// The person of each face that has one.
+    pub fn numbers(&self) -> &BTreeMap<FaceKey, usize> {
+        &self.of
+    }
+
     /// The faces of each person, smallest key first.
     pub fn faces(&self) -> &[Vec<FaceKey>] {
         &self.faces

@@ -74,10 +74,11 @@ pub struct Run<'a> {
 
 impl Run<'_> {
     /// Settle who stands in for whom, among `originals`.
-    pub fn settle(&self, originals: Originals, unlinkable: bool) -> Settled {
+    pub fn settle(&self, mut originals: Originals, unlinkable: bool) -> Settled {
         let thresholds: Vec<f32> = self.replacer.gates.iter().map(|gate| gate.same_person_cosine).collect();
         let left = originals.keys().iter().filter(|key| !self.groups.contains_key(key)).copied().collect();
         let persons = Persons::among(&originals, &thresholds, &left);
+        originals.note_persons(persons.numbers().clone());
         let wishes = if unlinkable { self.apart(&originals, &persons) } else { self.together(&originals, &persons) };
         Settled { originals, persons, wishes, unlinkable }
     }

@@ -167,7 +167,8 @@ fn kept(page: &mut Markup, audit: &Audit) {
     }
     page.raw("</tbody></table>\n");
     if let Some([before, after]) = u.score {
-        page.raw("<p>Median score of the face detector: ").text(&format!("{before:.3} before, {after:.3} after.</p>"));
+        page.raw("<p>Median score of the face detector: ").text(&format!("{before:.3} before, {after:.3} after."));
+        page.raw("</p>\n");
     }
     let [lossless, changed] = u.lossless;
     if lossless > 0 {
