@@ -6,7 +6,8 @@ Needs: numpy torch; with --onnx also onnx onnxruntime (inference of the same net
 
 A step is forward, backward and SGD (momentum 0.9, weight decay 5e-4) of a batch of 24 crops of 112 x 112; medians over --steps. Both
 engines stay in memory and wait while the other works, so a busy machine slows both alike; the ratio is the result. Wall time and
-processor time are given; `peak` is what fused multiply-adds on registers reach in the same minutes.
+processor time are given; `peak` is what fused multiply-adds on registers reach in the same minutes, `copy` what a plain copy between
+large buffers moves (bytes read and bytes written). `gbyte` of a kernel counts each activation it reads or writes once.
 """
 
 import argparse
@@ -119,6 +120,8 @@ def compare(name, options):
             if step > 0:
                 records.setdefault((engine, command), []).append(record)
         print(f"{name} {step}/{options.steps}", file=sys.stderr)
+    # Last, since its buffers count in the peak of memory.
+    copies = [engines["perface"].do("copy")["copy_gbytes"] for _ in range(options.steps)]
     for engine in engines.values():
         engine.stop()
     result = {"net": name, "batch": options.batch, "threads": options.threads, "steps": options.steps}
@@ -136,13 +139,15 @@ def compare(name, options):
     result["step_ratio"] = round(statistics.median(a["ms"] / b["ms"] for a, b in pairs), 2)
     pairs = zip(records["perface", "step"], records["pytorch", "step"])
     result["step_cpu_ratio"] = round(statistics.median(a["cpu_ms"] / b["cpu_ms"] for a, b in pairs), 2)
+    result["copy_gbytes"] = round(statistics.median(copies), 1)
     kernels = {}
     for kind in records["perface", "step"][0]["kernels"]:
         ms = statistics.median(r["kernels"][kind][0] for r in records["perface", "step"])
-        gflop = records["perface", "step"][0]["kernels"][kind][1]
-        rate = gflop / ms * 1e3 if ms else 0.0
-        kernels[kind] = {"ms": round(ms), "gflop": round(gflop, 1), "gflops": round(rate),
-                         "of_peak": round(rate / result["peak_gflops"], 2)}
+        gflop, gbyte = records["perface", "step"][0]["kernels"][kind][1:]
+        rate = lambda work: work / ms * 1e3 if ms else 0.0  # noqa: E731
+        kernels[kind] = {"ms": round(ms), "gflop": round(gflop, 1), "gflops": round(rate(gflop)),
+                         "of_peak": round(rate(gflop) / result["peak_gflops"], 2),
+                         "gbyte": round(gbyte, 2), "of_copy": round(rate(gbyte) / result["copy_gbytes"], 2)}
     result["kernels"] = kernels
     return result
 

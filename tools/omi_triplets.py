@@ -15,6 +15,9 @@ that the list derived from single raters has.
 Kinds of questions, by --near and --any: within one gender and close in age, as in the published design, and across
 gender and age.
 
+--groups also writes the faces that training does not see with their group, for `perface eval groups`: young 18-34 or older from
+40, male above 60 of 100 or female below 40; the others are left out.
+
 Needs numpy.  Example:
     python3 tools/omi_triplets.py ../shared/data/omi/attributes.csv --near 6000 --any 6000 --out triplets.csv
 """
@@ -46,6 +49,7 @@ def main() -> None:
     parser.add_argument("--test", type=float, default=0.15, help="share of faces kept for the final table")
     parser.add_argument("--val", type=float, default=0.15, help="share of faces to stop by")
     parser.add_argument("--held", type=int, default=2000, help="questions of validation and of test, near only")
+    parser.add_argument("--groups", help="also write image, gender, age_group, part of faces kept from training")
     parser.add_argument("--noise", type=float, default=0.37)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--ratings", metavar="CSV", help="also write 2000 rated pairs: a, b, rating, minus their distance")
@@ -92,6 +96,15 @@ def main() -> None:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow("sample_id target_id triplet_id reference a b votes_a votes_b kind split pairing".split())
         writer.writerows(written)
+    if options.groups:
+        with open(options.groups, "w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow("image gender age_group part".split())
+            for name, values, part in zip(names, raw, parts):
+                group = "young" if values[0] < 35 else "older" if values[0] >= 40 else None
+                gender = "male" if values[1] > 60 else "female" if values[1] < 40 else None
+                if part != "train" and group and gender:
+                    writer.writerow([name, gender, group, part])
     unanimous = np.mean([row[6] in (0, 3) for row in written if row[10] == "near"])
     counts = {part: int((parts == part).sum()) for part in ("train", "val", "i")}
     print(f"{len(written)} derived triplets, faces {counts}, unanimous among near ones {unanimous:.3f}")

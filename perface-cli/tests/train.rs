@@ -72,6 +72,45 @@ fn a_head_is_trained_kept_and_gone_on_with() {
 }
 
 #[test]
+fn sources_known_in_advance_give_the_test_of_new_faces_against_them() {
+    // Older women are the pool; young women are compared with two of them.
+    let names = |part: &str| -> Vec<String> {
+        let all = questions();
+        let mut names: Vec<String> =
+            all.split([',', '\n']).filter(|name| name.starts_with(part)).map(str::to_owned).collect();
+        names.sort();
+        names.dedup();
+        names
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let known = folder.path().join("known");
+    fs::create_dir(&known).unwrap();
+    let (sources, others) = (names("older-female"), names("young-female"));
+    for name in &sources {
+        fs::copy(pool().join(name), known.join(name)).unwrap();
+    }
+    let mut list = "reference,a,b,votes_a,votes_b,kind\n".to_owned();
+    for (index, reference) in others.iter().enumerate() {
+        for step in 0..4 {
+            let source = |k: usize| known.join(&sources[(index + k) % sources.len()]).display().to_string();
+            list.push_str(&format!("{reference},{},{},3,0,derived\n", source(step), source(step + 1)));
+        }
+    }
+    let output = train(
+        folder.path(),
+        &list,
+        &["--sources", known.to_str().unwrap(), "--test-share", "0.4", "--val-share", "0.4"],
+    );
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let record = fs::read(folder.path().join("run/run.json")).unwrap();
+    let record: serde_json::Value = serde_json::from_slice(&record).unwrap();
+    assert!(record["test"]["ii"]["n"].as_u64() > Some(0) && record["test"]["i"].is_null(), "{record}");
+    let other = tempfile::tempdir().unwrap();
+    let nothing = train(other.path(), &questions(), &["--sources", known.to_str().unwrap()]);
+    assert_eq!(nothing.status.code(), Some(2), "{nothing:?}");
+}
+
+#[test]
 fn bad_lists_are_refused_with_the_reason() {
     let good = questions();
     let twice = good.replacen("young-female-02.jpg,", "young-female-01.jpg,", 40);
@@ -108,4 +147,43 @@ fn a_missing_picture_is_counted_or_refused() {
     let folder = tempfile::tempdir().unwrap();
     let output = train(folder.path(), &list, &[&PICTURES[..], &["--strict"]].concat());
     assert!(!output.status.success() && String::from_utf8_lossy(&output.stderr).contains("--strict"));
+}
+
+#[test]
+fn a_picture_without_a_face_is_counted_or_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let empty = folder.path().join("wall.png");
+    image::RgbImage::from_pixel(160, 120, image::Rgb([120, 110, 90])).save(&empty).unwrap();
+    let list = questions() + &format!("{},young-male-02.jpg,young-male-03.jpg,3,0,derived\n", empty.display());
+    let output = train(folder.path(), &list, &PICTURES);
+    let message = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(3), "some input unreadable: {message}");
+    assert!(message.contains("wall.png: no face was found"), "{message}");
+    let record = fs::read(folder.path().join("run/run.json")).unwrap();
+    let record: serde_json::Value = serde_json::from_slice(&record).unwrap();
+    assert!(record["left_out"].to_string().contains("1"), "{record}");
+    let folder = tempfile::tempdir().unwrap();
+    let output = train(folder.path(), &list, &[&PICTURES[..], &["--strict"]].concat());
+    assert!(!output.status.success() && String::from_utf8_lossy(&output.stderr).contains("--strict"));
+}
+
+/// A limit on the size of files stands for a full disk: writing fails half-way in the same place.
+#[cfg(unix)]
+#[test]
+fn a_full_disk_is_an_error_and_leaves_no_half_file() {
+    let folder = tempfile::tempdir().unwrap();
+    // The crops are in the cache after this; what is written next is the run.
+    assert!(train(folder.path(), &questions(), &PICTURES).status.success());
+    let (list, out, pool) = (folder.path().join("triplets.csv"), folder.path().join("full"), pool());
+    let perface = [env!("CARGO_BIN_EXE_perface"), "train", list.to_str().unwrap(), "--quiet", "--epochs", "1"];
+    let more = ["--images", pool.to_str().unwrap(), "--out", out.to_str().unwrap()];
+    let script = "trap '' XFSZ; ulimit -f 16; exec \"$@\"";
+    let arguments = perface.iter().chain(&more).chain(&PICTURES);
+    let output = Command::new("sh").args(["-c", script, "sh"]).args(arguments).output().unwrap();
+    let message = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{message}");
+    assert!(message.contains("best.safetensors"), "{message}");
+    let left: Vec<_> =
+        fs::read_dir(&out).map(|entries| entries.flatten().map(|e| e.file_name()).collect()).unwrap_or_default();
+    assert!(left.is_empty(), "{left:?}");
 }

@@ -1,9 +1,10 @@
 //! Times training steps and inference, one at a time as `tools/bench_train.py` asks for them, with the share of each kernel.
 //!
 //! `echo "step step eval" | tr ' ' '\n' | cargo run --release -p perface-conv --example step_time -- r50 24 2`
-//! (network, batch, threads). Each line of input is `step`, `eval` or `peak`; each line of output one JSON record.
+//! (network, batch, threads). Each line of input is `step`, `eval`, `peak` or `copy`; each line of output one JSON record, with
+//! milliseconds, 10⁹ operations and 10⁹ bytes of each kind of kernel.
 
-use perface_conv::{Level, Mode, Net, NetOptions, Sgd, measure_peak, nets};
+use perface_conv::{Level, Mode, Net, NetOptions, Sgd, Work, measure_bandwidth, measure_peak, nets};
 use std::io::BufRead;
 use std::time::Instant;
 
@@ -24,7 +25,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let gradient: Vec<f32> = (0..batch * width).map(|i| ((i * 31 % 101) as f32 - 50.0) * 1e-5).collect();
     for line in std::io::stdin().lock().lines() {
         let (start, cpu) = (Instant::now(), cpu_ms());
-        let mut peak = 0.0;
+        let (mut peak, mut copy) = (0.0, 0.0);
         match line?.trim() {
             "step" => {
                 net.forward(&pictures, batch, Mode::Train)?;
@@ -35,25 +36,26 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 net.forward(&pictures, batch, Mode::Eval)?;
             }
             "peak" => peak = measure_peak(net.level(), threads)?,
+            "copy" => copy = measure_bandwidth(net.level(), threads)?,
             other => return Err(format!("{other}: not a command").into()),
         }
         let (ms, cpu) = (start.elapsed().as_secs_f64() * 1e3, cpu_ms() - cpu);
         let t = net.take_timings();
+        let kernel =
+            |name: &str, work: Work| format!("\"{name}\": [{:.1}, {:.3}, {:.4}]", work.ms, work.gflop, work.gbyte);
+        let kernels = [
+            kernel("forward", t.forward),
+            kernel("input_gradient", t.input_gradient),
+            kernel("weight_gradient", t.weight_gradient),
+            kernel("depthwise", t.depthwise),
+            kernel("pointwise", t.pointwise),
+        ];
         println!(
-            "{{\"ms\": {ms:.1}, \"cpu_ms\": {cpu:.0}, \"peak_gflops\": {peak:.1}, \"mib\": {:.0}, \"level\": \"{:?}\", \
-             \"kernels\": {{\"forward\": [{:.1}, {:.3}], \"input_gradient\": [{:.1}, {:.3}], \
-             \"weight_gradient\": [{:.1}, {:.3}], \"depthwise\": [{:.1}, {:.3}], \"pointwise\": [{:.1}, 0]}}}}",
+            "{{\"ms\": {ms:.1}, \"cpu_ms\": {cpu:.0}, \"peak_gflops\": {peak:.1}, \"copy_gbytes\": {copy:.2}, \
+             \"mib\": {:.0}, \"level\": \"{:?}\", \"kernels\": {{{}}}}}",
             peak_mib(),
             net.level(),
-            t.forward.ms,
-            t.forward.gflop,
-            t.input_gradient.ms,
-            t.input_gradient.gflop,
-            t.weight_gradient.ms,
-            t.weight_gradient.gflop,
-            t.depthwise.ms,
-            t.depthwise.gflop,
-            t.pointwise.ms,
+            kernels.join(", "),
         );
     }
     Ok(())

@@ -69,6 +69,7 @@ impl Net {
                 let identity = pointwise::Affine::IDENTITY;
                 // SAFETY: two buffers of one geometry.
                 unsafe { pointwise::apply(level, from, identity, to) };
+                self.timings.pointwise.moved(2, dims);
                 self.back_lazy(a, copy, dims, mode);
                 self.back_lazy(b, gradient, dims, mode);
             }
@@ -76,6 +77,7 @@ impl Net {
                 let picture = self.gradient_side(x);
                 // SAFETY: both are buffers of their dims' length.
                 unsafe { flatten(picture, side(&gradient, dims), true) };
+                self.timings.pointwise.moved(2, picture.dims);
                 self.pool.give(dims, gradient);
             }
         }
@@ -94,6 +96,7 @@ impl Net {
             let sums = self.slots(raw.dims.images, 3, raw.dims.blocks());
             // SAFETY: both sides are buffers of their dims' length and one shape, `sums` has a slot for each picture.
             unsafe { pointwise::backward_sums(level, g, raw, how, sums) };
+            self.timings.pointwise.moved(2, dims);
             self.store_vector_gradients(x, raw.dims);
         }
         if x.tensor == INPUT {
@@ -113,6 +116,12 @@ impl Net {
                 None => pointwise::apply(level, g, pointwise::Affine::IDENTITY, to),
             }
         }
+        let sides = match raw {
+            Some(_) => 3 + usize::from(existing),
+            None if existing => 3,
+            None => 2 * usize::from(!in_place),
+        };
+        self.timings.pointwise.moved(sides, dims);
         if in_place {
             self.tensor_gradients[x.tensor] = Some(gradient);
         } else {
@@ -205,6 +214,8 @@ impl Net {
             let timings = &mut self.timings;
             let work = if is_depthwise { &mut timings.depthwise } else { &mut timings.weight_gradient };
             work.add(start, flop);
+            work.moved(1, from.dims);
+            work.moved(1, dims);
         }
         let start = Instant::now();
         if x != INPUT {
@@ -239,6 +250,8 @@ impl Net {
             let timings = &mut self.timings;
             let work = if is_depthwise { &mut timings.depthwise } else { &mut timings.input_gradient };
             work.add(start, flop);
+            work.moved(1 + usize::from(existing), to.dims);
+            work.moved(1, dims);
         }
         self.jobs[index] = Some(jobs);
         self.pool.give(dims, gradient);

@@ -75,6 +75,7 @@ impl Net {
                 let level = self.level;
                 // SAFETY: both sides are buffers of their dims' length, the constants of whole blocks.
                 unsafe { pointwise::apply(level, from, affine, to) };
+                self.timings.pointwise.moved(2, to.dims);
                 self.finish_statistics(y, mode, false);
             }
             Stage::Add { a, b, y } => {
@@ -85,6 +86,7 @@ impl Net {
                 let level = self.level;
                 // SAFETY: all sides are buffers of their dims' length, `sums` has a slot for each picture.
                 unsafe { pointwise::add(level, sides[0], sides[1], to, sums) };
+                self.timings.pointwise.moved(3, to.dims);
                 if wanted {
                     self.set_moments(y, to.dims.images);
                     self.set_batch_constants(y);
@@ -94,6 +96,7 @@ impl Net {
                 let (from, to) = (self.side(x), self.side(y));
                 // SAFETY: both sides are buffers of their dims' length.
                 unsafe { flatten(from, to, false) };
+                self.timings.pointwise.moved(2, from.dims);
                 self.finish_statistics(y, mode, false);
             }
         }
@@ -133,11 +136,15 @@ impl Net {
         let timings = &mut self.timings;
         let work = if packing.form == Form::Depthwise { &mut timings.depthwise } else { &mut timings.forward };
         work.add(start, flop);
+        work.moved(1, from.dims);
+        work.moved(1, to.dims);
         self.jobs[index] = Some(jobs);
+        let start = Instant::now();
         if by_kernel {
             self.set_moments(fused.y, units);
         }
         self.finish_statistics(fused.y, mode, by_kernel);
+        self.timings.pointwise.add(start, 0.0);
     }
 
     /// After `tensor` is written in training, get its normalisations ready.
@@ -157,6 +164,7 @@ impl Net {
         let level = self.level;
         // SAFETY: the buffer has its dims' length, `sums` a slot for each picture.
         unsafe { pointwise::sums(level, side, sums) };
+        self.timings.pointwise.moved(1, side.dims);
         self.set_moments(tensor, side.dims.images);
         self.set_batch_constants(tensor);
     }

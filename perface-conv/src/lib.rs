@@ -42,4 +42,4 @@ pub use graph::{ConvSpec, Graph, Init, Kind, Node, NodeId, Op, Param, ParamId, S
 pub use net::{Mode, Net, NetOptions};
 pub use sgd::Sgd;
 pub use simd::Level;
-pub use timing::{Timings, Work, measure_peak};
+pub use timing::{Timings, Work, measure_bandwidth, measure_peak};

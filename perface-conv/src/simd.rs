@@ -1,7 +1,7 @@
 //! Vectors of the instruction set that the machine has, found at run time.
 //!
-//! Kernels are written once over [`Simd`] and compiled once per level by [`dispatch!`]. On ARM the portable level is compiled for NEON,
-//! which every 64-bit ARM has.
+//! Kernels are written once over [`Simd`] and compiled once per level by [`dispatch!`]. On ARM the portable level is the only one; there the
+//! compiler may use NEON, which every 64-bit ARM has. It has not been run on ARM.
 
 /// Channels in one block of the layout.
 pub(crate) const BLOCK: usize = 16;

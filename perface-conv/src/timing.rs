@@ -2,7 +2,8 @@
 
 use crate::error::Error;
 use crate::net::Net;
-use crate::simd::{Level, Simd, dispatch};
+use crate::simd::{BLOCK, Level, Simd, dispatch};
+use crate::tensor::{Buffer, Dims, Shared};
 use rayon::prelude::*;
 use std::time::Instant;
 
@@ -13,12 +14,19 @@ pub struct Work {
     pub ms: f64,
     /// 10⁹ multiplications and additions.
     pub gflop: f64,
+    /// 10⁹ bytes of activations read and written if each number of a pass crossed the bus once; borders and weights are left out.
+    pub gbyte: f64,
 }
 
 impl Work {
     pub(crate) fn add(&mut self, since: Instant, flop: f64) {
         self.ms += since.elapsed().as_secs_f64() * 1e3;
         self.gflop += flop * 1e-9;
+    }
+
+    /// Count `sides` activations of this geometry, each read or written once.
+    pub(crate) fn moved(&mut self, sides: usize, dims: Dims) {
+        self.gbyte += (sides * dims.blocks() * BLOCK * dims.samples() * size_of::<f32>()) as f64 * 1e-9;
     }
 }
 
@@ -84,5 +92,47 @@ unsafe fn peak_kernel<S: Simd>(to: *mut f32) {
         }
         let sum = acc.into_iter().fold(S::zero(), |sum, lane| S::add(sum, lane));
         S::store(to, sum);
+    }
+}
+
+/// Bytes of the two buffers that [`measure_bandwidth`] copies between, each far larger than any cache.
+const COPY_BYTES: usize = 128 << 20;
+/// Bytes that one task copies at a time.
+const COPY_CHUNK: usize = 1 << 20;
+
+/// 10⁹ bytes a second, read and written together, that `threads` threads copy with plain vector loads and stores: the roof of every
+/// pass that does little with each number. Each byte counts twice, once read and once written.
+///
+/// # Errors
+/// [`Error::Threads`] if the threads cannot be started.
+pub fn measure_bandwidth(level: Level, threads: usize) -> Result<f64, Error> {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+    let pool = pool.map_err(|e| Error::Threads(e.to_string()))?;
+    let (from, mut to) = (Buffer::zeros(COPY_BYTES / size_of::<f32>()), Buffer::zeros(COPY_BYTES / size_of::<f32>()));
+    let (source, target) = (Shared(from.ptr().cast_mut()), Shared(to.mut_ptr()));
+    let copy = || {
+        (0..COPY_BYTES / COPY_CHUNK).into_par_iter().for_each(|chunk| {
+            let at = chunk * COPY_CHUNK / size_of::<f32>();
+            // SAFETY: chunks do not overlap and lie inside both buffers, which outlive the tasks.
+            unsafe {
+                let (from, to) = (source.get().cast_const().add(at), target.get().add(at));
+                dispatch!(level, copy_kernel(from: *const f32, to: *mut f32));
+            }
+        });
+    };
+    // Once to bring in the pages.
+    pool.install(copy);
+    let start = Instant::now();
+    let rounds = 4;
+    (0..rounds).for_each(|_| pool.install(copy));
+    std::hint::black_box(to.as_slice());
+    Ok((rounds * 2 * COPY_BYTES) as f64 / start.elapsed().as_secs_f64() * 1e-9)
+}
+
+#[inline(always)]
+unsafe fn copy_kernel<S: Simd>(from: *const f32, to: *mut f32) {
+    for at in (0..COPY_CHUNK / size_of::<f32>()).step_by(S::LANES) {
+        // SAFETY: both chunks hold `COPY_CHUNK` bytes, a whole number of vectors.
+        unsafe { S::store(to.add(at), S::load(from.add(at))) };
     }
 }

@@ -52,11 +52,14 @@ pub struct SplitOptions {
     pub val: f64,
     /// Stratum of a target or source triplet, such as its gender: each gives its share to the test.
     pub strata: HashMap<String, String>,
+    /// Pictures known in advance, as those of a pool are, with [`Scheme::Pictures`]: never held out. A new reference
+    /// compared with two of them is then a question of \[ii\].
+    pub known: HashSet<String>,
 }
 
 impl Default for SplitOptions {
     fn default() -> Self {
-        Self { scheme: Scheme::Grid, test: 0.2, val: 0.1, strata: HashMap::new() }
+        Self { scheme: Scheme::Grid, test: 0.2, val: 0.1, strata: HashMap::new(), known: HashSet::new() }
     }
 }
 
@@ -71,19 +74,7 @@ pub fn draw(triplets: &[Triplet], options: &SplitOptions, seed: Seed) -> Result<
         }
     }
     let parts: Vec<Option<Split>> = match options.scheme {
-        Scheme::Pictures => {
-            let pictures: BTreeSet<&str> = triplets.iter().flat_map(Triplet::pictures).collect();
-            let test = held("split test pictures", pictures.clone(), options.test, options, seed);
-            let rest = pictures.into_iter().filter(|picture| !test.contains(picture)).collect();
-            let val = held("split validation pictures", rest, options.val, options, seed);
-            let part = |picture: &str| match (test.contains(picture), val.contains(picture)) {
-                (true, _) => Split::I,
-                (_, true) => Split::Val,
-                _ => Split::Train,
-            };
-            let one = |[c, a, b]: [&str; 3]| (part(c) == part(a) && part(c) == part(b)).then(|| part(c));
-            triplets.iter().map(|triplet| one(triplet.pictures())).collect()
-        }
+        Scheme::Pictures => pictures(triplets, options, seed),
         Scheme::Grid | Scheme::Targets => {
             let targets = triplets.iter().map(|t| t.target_id.as_str()).collect();
             let targets = held("split targets", targets, options.test, options, seed);
@@ -110,7 +101,8 @@ pub fn draw(triplets: &[Triplet], options: &SplitOptions, seed: Seed) -> Result<
     let wanted: &[Split] = match options.scheme {
         Scheme::Grid => &[Split::Train, Split::Val, Split::I, Split::Ii, Split::Iii],
         Scheme::Targets => &[Split::Train, Split::Val, Split::Ii],
-        Scheme::Pictures => &[Split::Train, Split::Val, Split::I],
+        Scheme::Pictures if options.known.is_empty() => &[Split::Train, Split::Val, Split::I],
+        Scheme::Pictures => &[Split::Train, Split::Val, Split::Ii],
     };
     match wanted.iter().find(|wanted| !parts.contains(&Some(**wanted))) {
         Some(empty) => Err(Error::Usage(format!(
@@ -119,6 +111,43 @@ pub fn draw(triplets: &[Triplet], options: &SplitOptions, seed: Seed) -> Result<
         ))),
         None => Ok(parts),
     }
+}
+
+/// Parts by pictures. Of a question with known pictures, a test or validation part takes it only as it will be used:
+/// the reference is new and both faces it is compared with are known.
+fn pictures(triplets: &[Triplet], options: &SplitOptions, seed: Seed) -> Vec<Option<Split>> {
+    let known = |picture: &str| options.known.contains(picture);
+    let new: BTreeSet<&str> = triplets.iter().flat_map(Triplet::pictures).filter(|picture| !known(picture)).collect();
+    let test = held("split test pictures", new.clone(), options.test, options, seed);
+    let rest = new.into_iter().filter(|picture| !test.contains(picture)).collect();
+    let val = held("split validation pictures", rest, options.val, options, seed);
+    let part = |picture: &str| match (test.contains(picture), val.contains(picture)) {
+        (true, _) => Split::I,
+        (_, true) => Split::Val,
+        _ => Split::Train,
+    };
+    let one = |[c, a, b]: [&str; 3]| {
+        let mut new = [c, a, b].into_iter().filter(|picture| !known(picture)).map(part);
+        let first = new.next().unwrap_or(Split::Train);
+        if !new.all(|part| part == first) {
+            return None;
+        }
+        match (first, known(c), known(a) && known(b), known(a) || known(b)) {
+            (Split::Train, ..) | (_, false, _, false) => Some(first),
+            (Split::Val, false, true, _) => Some(Split::Val),
+            (_, false, true, _) => Some(Split::Ii),
+            _ => None,
+        }
+    };
+    let mut parts: Vec<Option<Split>> = triplets.iter().map(|triplet| one(triplet.pictures())).collect();
+    let learnt = triplets.iter().zip(&parts).filter(|(_, part)| **part == Some(Split::Train));
+    let seen: HashSet<&str> = learnt.flat_map(|(triplet, _)| triplet.pictures()).collect();
+    for (triplet, part) in triplets.iter().zip(&mut parts) {
+        if *part == Some(Split::Ii) && !(seen.contains(triplet.a.as_str()) && seen.contains(triplet.b.as_str())) {
+            *part = None;
+        }
+    }
+    parts
 }
 
 /// `share` of the names of each stratum.
@@ -163,11 +192,11 @@ pub struct SplitReport {
 
 /// Check that the parts share nothing they must not share: \[i\] neither targets, source triplets nor pictures with
 /// training and validation, \[ii\] no targets and pictures, \[iii\] no source triplets and pictures; and that \[ii\] has
-/// known sources, \[iii\] known targets.
+/// known sources, \[iii\] known targets. Pictures that are `known` in advance may be shared, and stand for known sources.
 ///
 /// # Errors
 /// [`Error::Usage`] naming the first question that leaks.
-pub fn check(triplets: &[Triplet]) -> Result<SplitReport> {
+pub fn check(triplets: &[Triplet], known: &HashSet<String>) -> Result<SplitReport> {
     let learnt = |t: &&Triplet| matches!(t.split, Some(Split::Train | Split::Val));
     let known_targets: HashSet<&str> = triplets.iter().filter(learnt).map(|t| t.target_id.as_str()).collect();
     let known_sources: HashSet<&str> = triplets.iter().filter(learnt).map(|t| t.triplet_id.as_str()).collect();
@@ -178,14 +207,18 @@ pub fn check(triplets: &[Triplet]) -> Result<SplitReport> {
             Error::Usage(format!("{}: {what} {name:?} of test set {split} is in training too", triplet.sample_id))
         };
         let target_is_known = known_targets.contains(triplet.target_id.as_str());
-        let source_is_known = known_sources.contains(triplet.triplet_id.as_str());
+        let both_are_known = [&triplet.a, &triplet.b]
+            .into_iter()
+            .all(|picture| known.contains(picture) && known_pictures.contains(picture.as_str()));
+        let source_is_known = known_sources.contains(triplet.triplet_id.as_str()) || both_are_known;
         if split != Split::Iii && target_is_known {
             return Err(leak("target", &triplet.target_id));
         }
         if split != Split::Ii && source_is_known {
             return Err(leak("source triplet", &triplet.triplet_id));
         }
-        if let Some(picture) = triplet.pictures().into_iter().find(|picture| known_pictures.contains(picture)) {
+        let is_shared = |picture: &&str| known_pictures.contains(picture) && !known.contains(*picture);
+        if let Some(picture) = triplet.pictures().into_iter().find(is_shared) {
             return Err(leak("picture", picture));
         }
         let absent = |what: &str, name: &str| {
@@ -249,7 +282,7 @@ mod tests {
         });
         let options = SplitOptions { strata: strata.collect(), ..Default::default() };
         let triplets = split(grid(80), &options, 1);
-        let report = check(&triplets).unwrap();
+        let report = check(&triplets, &HashSet::new()).unwrap();
         let sizes: Vec<usize> = report.questions.values().copied().collect();
         assert_eq!(sizes, [3686, 410, 256, 1024, 1024], "train, val, i, ii, iii");
         assert_eq!((report.train_targets, report.train_sources), (64, 64));
@@ -268,7 +301,7 @@ mod tests {
     #[test]
     fn known_sources_leave_only_new_targets_to_test() {
         let options = SplitOptions { scheme: Scheme::Targets, ..Default::default() };
-        let report = check(&split(grid(10), &options, 3)).unwrap();
+        let report = check(&split(grid(10), &options, 3), &HashSet::new()).unwrap();
         assert_eq!(report.questions.get(&Split::Ii), Some(&20));
         assert_eq!((report.questions.get(&Split::I), report.questions.get(&Split::Iii)), (None, None));
     }
@@ -285,8 +318,35 @@ mod tests {
         });
         let triplets: Vec<_> = triplets.filter(|t| t.a != t.reference && t.b != t.reference && t.a != t.b).collect();
         let options = SplitOptions { scheme: Scheme::Pictures, test: 0.3, val: 0.3, ..Default::default() };
-        let report = check(&split(triplets, &options, 5)).unwrap();
+        let report = check(&split(triplets, &options, 5), &HashSet::new()).unwrap();
         assert!(report.unused > 0 && report.questions.len() == 3, "{report:?}");
+    }
+
+    #[test]
+    fn pictures_known_in_advance_meet_new_references_in_the_test() {
+        let mut next = 7usize;
+        let mut draw = |below: usize| {
+            next = next.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (next >> 33) % below
+        };
+        let triplets = (0..3000).map(|n| {
+            let mut question = question(n, n);
+            // 20 faces of a pool; 40 others.
+            let name = |k: usize| if k < 20 { format!("pool/{k:02}.jpg") } else { format!("{k:02}.jpg") };
+            (question.reference, question.a, question.b) = (name(draw(60)), name(draw(60)), name(draw(20)));
+            (question.target_id, question.triplet_id) = (question.reference.clone(), format!("{n}"));
+            question
+        });
+        let triplets: Vec<_> = triplets.filter(|t| t.a != t.reference && t.b != t.reference && t.a != t.b).collect();
+        let known: HashSet<String> = (0..20).map(|k| format!("pool/{k:02}.jpg")).collect();
+        let options = SplitOptions { scheme: Scheme::Pictures, known: known.clone(), ..Default::default() };
+        let triplets = split(triplets, &options, 5);
+        let report = check(&triplets, &known).unwrap();
+        assert!(report.questions[&Split::Ii] > 50 && !report.questions.contains_key(&Split::I), "{report:?}");
+        for question in triplets.iter().filter(|t| t.split == Some(Split::Ii)) {
+            assert!(!known.contains(&question.reference) && known.contains(&question.a) && known.contains(&question.b));
+        }
+        assert!(check(&triplets, &HashSet::new()).is_err(), "without the pool the same pictures are a leak");
     }
 
     #[test]
@@ -301,12 +361,12 @@ mod tests {
         ] {
             let mut leaky = clean.clone();
             leaky[first(part)].split = Some(other);
-            let message = check(&leaky).unwrap_err().to_string();
+            let message = check(&leaky, &HashSet::new()).unwrap_err().to_string();
             assert!(message.contains(want), "{part} as {other}: {message}");
         }
         let mut leaky = clean.clone();
         leaky[first(Split::I)].a = clean[first(Split::Train)].b.clone();
-        assert!(check(&leaky).unwrap_err().to_string().contains("picture"));
+        assert!(check(&leaky, &HashSet::new()).unwrap_err().to_string().contains("picture"));
     }
 
     #[test]

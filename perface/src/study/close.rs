@@ -249,7 +249,8 @@ pub fn split_triplets(triplets: &mut [Triplet], options: &SplitOptions, seed: u6
     for (triplet, part) in triplets.iter_mut().zip(parts) {
         triplet.split = part;
     }
-    splits::check(triplets).inspect_err(|_| triplets.iter_mut().for_each(|triplet| triplet.split = None))
+    splits::check(triplets, &options.known)
+        .inspect_err(|_| triplets.iter_mut().for_each(|triplet| triplet.split = None))
 }
 
 /// Gender of each target and source triplet, so that every part has its share of both.

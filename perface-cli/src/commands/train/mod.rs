@@ -14,7 +14,7 @@ use perface::draw::Seed;
 use perface::model::Model;
 use perface::model::card::{Agreement, ModelCard};
 use perface::model::pack::sha256_hex;
-use perface::splits::{self, SplitOptions};
+use perface::splits::{self, Scheme, SplitOptions};
 use perface::triplets::{self, Triplet};
 use perface_conv::Graph;
 use perface_train::crops::{self, CropReport, CropRequest};
@@ -24,7 +24,7 @@ use perface_train::features::{self, Features, LinearMap};
 use perface_train::frozen;
 use perface_train::inputs::{Crops, Inputs, Rows};
 use perface_train::learner::{Learner, LinearHead};
-use perface_train::network::{self, NetworkLearner};
+use perface_train::network::{self, BatchNorm, Divided, NetworkLearner};
 use perface_train::projection;
 use perface_train::run::{self, Job, Record};
 use perface_train::trainer::{Flow, Step, embed_all, used};
@@ -77,10 +77,11 @@ impl Train {
             split_sha256,
             stop,
         };
+        let prepared = self.prepared(&ready, common)?;
         let mut records = Vec::new();
         for seed in self.seed..self.seed + u64::from(self.repeat) {
             let folder = if self.repeat == 1 { self.out.clone() } else { self.out.join(format!("seed-{seed}")) };
-            let record = self.one(&ready, seed, &folder, common)?;
+            let record = self.one(&ready, &prepared, seed, &folder, common)?;
             let interrupted = record.interrupted;
             records.push(record);
             if interrupted {
@@ -100,25 +101,53 @@ impl Train {
     /// The list with a part for each triplet, checked for leaks.
     fn triplets(&self) -> Result<Vec<Triplet>> {
         let mut list = triplets::read(&self.list, &self.columns)?;
-        if let Some(scheme) = self.split.scheme {
-            let options =
-                SplitOptions { scheme, test: self.split.test_share, val: self.split.val_share, strata: HashMap::new() };
+        let known = self.known(&list)?;
+        let scheme = if known.is_empty() { self.split.scheme } else { Some(Scheme::Pictures) };
+        if let Some(scheme) = scheme {
+            let options = SplitOptions {
+                scheme,
+                test: self.split.test_share,
+                val: self.split.val_share,
+                strata: HashMap::new(),
+                known: known.clone(),
+            };
             let parts = splits::draw(&list, &options, Seed::new(self.split.split_seed.into()))?;
             list.iter_mut().zip(parts).for_each(|(triplet, part)| triplet.split = part);
         } else if list.iter().all(|triplet| triplet.split.is_none()) {
             let missing = format!(
-                "{} has no parts in a column split; draw them with --split grid (a study), --split targets (sources known \
-                 in advance) or --split pictures",
+                "{} has no parts in a column split; draw them with --split grid (a study), --split targets (a study whose \
+                 sources are known in advance), --split pictures, or --sources DIR (pictures known in advance)",
                 self.list.display()
             );
             return Err(perface::Error::Usage(missing).into());
         }
-        splits::check(&list).with_context(|| self.list.display().to_string())?;
+        splits::check(&list, &known).with_context(|| self.list.display().to_string())?;
         Ok(list)
     }
 
+    /// Pictures of the list that lie in the folder of sources known in advance; none without such a folder.
+    fn known(&self, list: &[Triplet]) -> Result<HashSet<String>> {
+        let Some(sources) = &self.split.sources else { return Ok(HashSet::new()) };
+        let sources = std::fs::canonicalize(sources).with_context(|| sources.display().to_string())?;
+        let folder = self.pictures();
+        let lies_inside =
+            |name: &&str| std::fs::canonicalize(folder.join(name)).is_ok_and(|path| path.starts_with(&sources));
+        let names: HashSet<&str> = list.iter().flat_map(Triplet::pictures).collect();
+        let known: HashSet<String> = names.into_iter().filter(lies_inside).map(str::to_owned).collect();
+        if known.is_empty() {
+            let reason = format!("no picture of {} lies in {}", self.list.display(), sources.display());
+            return Err(perface::Error::Usage(reason).into());
+        }
+        Ok(known)
+    }
+
+    /// Folder of the pictures.
+    fn pictures(&self) -> PathBuf {
+        self.images.clone().unwrap_or_else(|| self.list.parent().unwrap_or(Path::new("")).to_owned())
+    }
+
     fn crops(&self, list: &[Triplet], session: &Session, common: &Common) -> Result<(CropReport, PathBuf)> {
-        let folder = self.images.clone().unwrap_or_else(|| self.list.parent().unwrap_or(Path::new("")).to_owned());
+        let folder = self.pictures();
         let mut names: Vec<String> = list.iter().flat_map(Triplet::pictures).map(str::to_owned).collect();
         names.sort();
         names.dedup();
@@ -136,16 +165,16 @@ impl Train {
         Ok((cut, folder))
     }
 
-    /// One run, with its model at the end.
-    fn one(&self, ready: &Ready<'_>, seed: u64, folder: &Path, common: &Common) -> Result<Record> {
+    /// What does not depend on the seed, made once for all runs.
+    fn prepared(&self, ready: &Ready<'_>, common: &Common) -> Result<Prepared> {
         match self.tune {
-            Tune::Head => self.head(ready, seed, folder, common),
-            Tune::Last(_) | Tune::Full => self.network(ready, seed, folder, common),
+            Tune::Head => Ok(Prepared::Head(self.prepared_head(ready)?)),
+            Tune::Last(_) | Tune::Full => Ok(Prepared::Network(Box::new(self.prepared_network(ready, common)?))),
         }
     }
 
-    /// A linear map on frozen features.
-    fn head(&self, ready: &Ready<'_>, seed: u64, folder: &Path, common: &Common) -> Result<Record> {
+    /// Frozen features of all pictures.
+    fn prepared_head(&self, ready: &Ready<'_>) -> Result<PreparedHead> {
         let (card, base) = ready.session.store.read(&self.model)?;
         let preprocessing = &card.preprocessing;
         let crops = Crops::new(preprocessing.clone(), ready.pixels.clone());
@@ -161,39 +190,73 @@ impl Train {
             let rows = frozen::rows(&self.model, load(network.clone())?.as_ref(), &crops, preprocessing, width)?;
             self.projected(&rows, ready.data)
         };
+        Ok(PreparedHead { card, network, before, rows, map })
+    }
+
+    /// The network to begin with, and the activations that its frozen part gives.
+    fn prepared_network(&self, ready: &Ready<'_>, common: &Common) -> Result<PreparedNetwork> {
+        let start = self.start(ready.session)?;
+        let count = ready.data.pictures.len();
+        let crops = Crops::new(start.card.preprocessing.clone(), ready.pixels.clone());
+        let divided = match self.tune {
+            Tune::Last(blocks) => {
+                let divided = network::divide(&start.graph, &start.values, blocks)?;
+                let bar = progress::bar(2 * count, "activations", common.quiet);
+                let rows = network::activations(&divided, &crops, count, &|done| bar.inc(done as u64))?;
+                bar.finish_and_clear();
+                Some((divided, rows))
+            }
+            _ => None,
+        };
+        let mut prepared = PreparedNetwork { start, crops, divided, before: vec![] };
+        prepared.before = embed_all(&mut prepared.learner(self.bn)?, prepared.inputs(), count, None)?;
+        Ok(prepared)
+    }
+
+    /// One run, with its model at the end.
+    fn one(&self, ready: &Ready<'_>, prepared: &Prepared, seed: u64, folder: &Path, common: &Common) -> Result<Record> {
+        match prepared {
+            Prepared::Head(prepared) => self.head(ready, prepared, seed, folder, common),
+            Prepared::Network(prepared) => self.network(ready, prepared, seed, folder, common),
+        }
+    }
+
+    /// A linear map on frozen features.
+    fn head(
+        &self,
+        ready: &Ready<'_>,
+        prepared: &PreparedHead,
+        seed: u64,
+        folder: &Path,
+        common: &Common,
+    ) -> Result<Record> {
+        let PreparedHead { card, network, before, rows, map } = prepared;
         let width = map.bias.len();
         let mut head = LinearHead::new(width, width, identity(width))?;
         let begun = Begun { weights_sha256: card.sha256.clone(), before: &before.plain, before_width: before.width };
-        let record = self.fit(ready, seed, folder, common, &mut head, &rows, &begun)?;
+        let record = self.fit(ready, seed, folder, common, &mut head, rows, &begun)?;
         if !record.interrupted {
-            let onnx = features::with_head(&self.model, &network, &map.then(head.weight()))?;
-            self.keep(folder, &onnx, &card, width, &record)?;
+            let onnx = features::with_head(&self.model, network, &map.then(head.weight()))?;
+            self.keep(folder, &onnx, card, width, &record)?;
         }
         Ok(record)
     }
 
     /// The network itself, whole or its last blocks.
-    fn network(&self, ready: &Ready<'_>, seed: u64, folder: &Path, common: &Common) -> Result<Record> {
-        let start = self.start(ready.session)?;
-        let count = ready.data.pictures.len();
-        let crops = Crops::new(start.card.preprocessing.clone(), ready.pixels.clone());
+    fn network(
+        &self,
+        ready: &Ready<'_>,
+        prepared: &PreparedNetwork,
+        seed: u64,
+        folder: &Path,
+        common: &Common,
+    ) -> Result<Record> {
+        let start = &prepared.start;
         let (graph, values) = (&start.graph, &start.values);
         let width = graph.output_shape().len();
-        let (below, mut learner, rows) = match self.tune {
-            Tune::Last(blocks) => {
-                let divided = network::divide(graph, values, blocks)?;
-                let bar = progress::bar(2 * count, "activations", common.quiet);
-                let rows = network::activations(&divided, &crops, count, &|done| bar.inc(done as u64))?;
-                bar.finish_and_clear();
-                let learner = NetworkLearner::new(&divided.above, &divided.above_values, self.bn)?;
-                (true, learner, rows)
-            }
-            _ => (false, NetworkLearner::new(graph, values, self.bn)?, Rows::default()),
-        };
-        let inputs: &dyn Inputs = if below { &rows } else { &crops };
-        let before = embed_all(&mut learner, inputs, count, None)?;
-        let begun = Begun { weights_sha256: start.sha256.clone(), before: &before, before_width: width };
-        let record = self.fit(ready, seed, folder, common, &mut learner, inputs, &begun)?;
+        let mut learner = prepared.learner(self.bn)?;
+        let begun = Begun { weights_sha256: start.sha256.clone(), before: &prepared.before, before_width: width };
+        let record = self.fit(ready, seed, folder, common, &mut learner, prepared.inputs(), &begun)?;
         if !record.interrupted {
             let values = network::with(graph, values, &learner.parameters());
             let tensors = graph.params.iter().zip(&values).map(|(p, data)| NamedTensor {
@@ -319,6 +382,51 @@ struct Start {
     /// Its card, with the preprocessing that the graph itself needs.
     card: ModelCard,
     sha256: String,
+}
+
+/// What all seeds share.
+enum Prepared {
+    Head(PreparedHead),
+    Network(Box<PreparedNetwork>),
+}
+
+/// See [`Train::prepared_head`].
+struct PreparedHead {
+    card: ModelCard,
+    /// The ONNX network up to the features.
+    network: Vec<u8>,
+    /// Unit embeddings before training.
+    before: Rows,
+    rows: Rows,
+    map: LinearMap,
+}
+
+/// See [`Train::prepared_network`].
+struct PreparedNetwork {
+    start: Start,
+    crops: Crops,
+    /// With `--tune last:N`, both parts and the activations between them.
+    divided: Option<(Divided, Rows)>,
+    /// Unit embeddings before training.
+    before: Vec<f32>,
+}
+
+impl PreparedNetwork {
+    /// A learner that has learnt nothing yet.
+    fn learner(&self, batch_norm: BatchNorm) -> perface::Result<NetworkLearner> {
+        match &self.divided {
+            Some((divided, _)) => NetworkLearner::new(&divided.above, &divided.above_values, batch_norm),
+            None => NetworkLearner::new(&self.start.graph, &self.start.values, batch_norm),
+        }
+    }
+
+    /// What it reads.
+    fn inputs(&self) -> &dyn Inputs {
+        match &self.divided {
+            Some((_, rows)) => rows,
+            None => &self.crops,
+        }
+    }
 }
 
 /// What a run begins with.

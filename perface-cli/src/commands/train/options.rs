@@ -122,6 +122,10 @@ pub struct SplitArgs {
     /// Draw parts instead of reading the column split: grid, targets (all sources known in advance) or pictures.
     #[arg(long = "split", value_name = "SCHEME")]
     pub scheme: Option<Scheme>,
+    /// Train for a pool: pictures in this folder are known in advance and never held out. The test is [ii]: new faces
+    /// compared with two of them.
+    #[arg(long, value_name = "DIR", conflicts_with = "scheme")]
+    pub sources: Option<PathBuf>,
     /// Share of targets, source triplets or pictures kept for the test.
     #[arg(long, default_value_t = 0.2, value_name = "SHARE")]
     pub test_share: f64,
@@ -200,7 +204,7 @@ impl Train {
             "list": self.list, "model": self.model, "tune": self.tune.to_string(), "net": self.net,
             "bn": self.bn,
             "features": self.features.to_string(), "width": self.width, "labels": self.labels, "divided": self.divided,
-            "split": self.split.scheme, "test_share": self.split.test_share, "val_share": self.split.val_share,
+            "split": self.split.scheme, "sources": self.split.sources, "test_share": self.split.test_share, "val_share": self.split.val_share,
             "split_seed": self.split.split_seed, "epochs": options.epochs, "batch": options.batch,
             "lr": options.sgd.learning_rate, "momentum": self.momentum, "weight_decay": self.weight_decay,
             "spare_vectors": self.spare_vectors, "schedule": self.schedule, "margin": self.margin, "anchor": self.anchor,
