@@ -179,7 +179,7 @@ pub fn run(
     };
     let cases = test_cases(data, (before, before_width), (&after, width));
     write(job.folder, "test_cases.csv", cases.as_bytes())?;
-    let title = if data.derived { "derived answers" } else { "answers of people" };
+    let title = if data.derived { "derived answers (nobody was asked)" } else { "answers of people" };
     write(job.folder, "curves.svg", crate::curves::svg(&record.epochs, title).as_bytes())?;
     let json = serde_json::to_vec_pretty(&record).map_err(|error| Error::Usage(format!("run.json: {error}")))?;
     write(job.folder, "run.json", &json)?;
