@@ -56,7 +56,7 @@ impl Import {
                     None
                 }
             },
-            None if kept => Some(perface::splits::check(&triplets)?),
+            None if kept => Some(perface::splits::check(&triplets, &std::collections::HashSet::new())?),
             None => None,
         };
         let mut report = CloseReport::of_table(&triplets, splits, self.seed);
