@@ -302,6 +302,7 @@ impl Replacer {
             let mut search =
                 Search { scene, ready: ready.as_ref(), subject, lineup: &lineup, manner: Manner::Usual, thorough };
             let mut rounds: VecDeque<Order> = rounds.into();
+            let mut further = ready.further().iter();
             let mut refused = Vec::new();
             while let Some(round) = rounds.pop_front().filter(|round| !round.candidates.is_empty()) {
                 let mut tried = self.try_all(&search, round, timings)?;
@@ -318,9 +319,13 @@ impl Replacer {
                             true => format!("clearly good, number {} of at most {}", best.tried, options.rerank.max(1)),
                             false => format!("best of {} that passed, {} tried", best.passed, before + best.tried),
                         };
-                        if search.manner == Manner::Farther {
-                            chosen_by += "; with an exaggerated shape, as the usual one does not hide the face";
-                        }
+                        chosen_by += match search.manner {
+                            Manner::Usual => "",
+                            Manner::Farther => "; with an exaggerated shape, as the usual one does not hide the face",
+                            Manner::WithoutGlasses => {
+                                "; with an exaggerated shape and without glasses, as nothing else hides the face"
+                            }
+                        };
                         if !own {
                             chosen_by += &format!("; from {group}, as nobody of {own_group} hides the face");
                         }
@@ -336,9 +341,10 @@ impl Replacer {
                     }
                     Err(failure) => attempt.outcome = Err(failure),
                 }
-                let more = rounds.is_empty() && search.manner == Manner::Usual && self.swapper.can_go_farther();
-                if more {
-                    search.manner = Manner::Farther;
+                if rounds.is_empty()
+                    && let Some(&manner) = further.next()
+                {
+                    search.manner = manner;
                     let candidates = nearest_to_hidden(std::mem::take(&mut refused));
                     rounds.push_back(Order { fitting: candidates.len(), candidates });
                 }

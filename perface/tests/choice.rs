@@ -25,16 +25,16 @@ impl Swapper for Stretch {
     fn prepare<'a>(&'a self, target: Target<'a>) -> Result<Box<dyn Prepared + 'a>, Refusal> {
         Ok(Box::new(Stretching(target)))
     }
-
-    fn can_go_farther(&self) -> bool {
-        true
-    }
 }
 
 impl Prepared for Stretching<'_> {
     fn swap(&self, candidate: &Material, manner: Manner) -> Result<Swap, Refusal> {
         let colour = if manner == Manner::Farther { at(120.0) } else { colour_of(candidate) };
         Ok(painted(&self.0, colour))
+    }
+
+    fn further(&self) -> &'static [Manner] {
+        &[Manner::Farther]
     }
 }
 

@@ -25,11 +25,6 @@ pub trait Swapper: Send + Sync {
     /// A [`Refusal`] if no candidate would be believed in this place.
     fn prepare<'a>(&'a self, target: Target<'a>) -> Result<Box<dyn Prepared + 'a>, Refusal>;
 
-    /// Whether [`Manner::Farther`] makes another result than [`Manner::Usual`].
-    fn can_go_farther(&self) -> bool {
-        false
-    }
-
     /// One candidate in the usual manner.
     ///
     /// # Errors
@@ -46,6 +41,11 @@ pub trait Prepared {
     /// # Errors
     /// A [`Refusal`] where the result would not be believed.
     fn swap(&self, candidate: &Material, manner: Manner) -> Result<Swap, Refusal>;
+
+    /// What else than the usual manner may be tried here if that does not hide, in this order.
+    fn further(&self) -> &'static [Manner] {
+        &[]
+    }
 }
 
 /// Engines with nothing to prepare are a function of the candidate.
@@ -63,6 +63,8 @@ pub enum Manner {
     Usual,
     /// The candidate's shape exaggerated away from the target's: hides better, looks a little less natural.
     Farther,
+    /// The same, and glasses with thin rims are taken off: they tell most of all who somebody is.
+    WithoutGlasses,
 }
 
 /// The face to be replaced.

@@ -28,8 +28,11 @@ pub struct Base<'a> {
     pub eye_openings: [f32; 2],
     /// The one hue of the face, if it has one only.
     pub monochrome: Option<Monochrome>,
-    /// L\*, a\*, b\*, the share to be kept in front of the new face, and how likely it is skin, of each pixel of the patch.
-    layers: Vec<[f32; 5]>,
+    /// Whether there are glasses that may come off.
+    pub has_glasses: bool,
+    /// L\*, a\*, b\*, how likely it is skin, the share to be kept in front of the new face, and the same without glasses, of
+    /// each pixel of the patch.
+    layers: Vec<[f32; 6]>,
 }
 
 impl<'a> Base<'a> {
@@ -46,12 +49,14 @@ impl<'a> Base<'a> {
         let (view, _) = frontal::view(&patch.work, &wide);
         let skin = Skin::of(&image, &raster, patch.face_px).ok_or(Refusal::Covered { share: 1.0 })?;
         let front = Front::of(&image, &skin, &view, &raster, patch.face_px);
-        let keep = front.map_err(|share| Refusal::Covered { share })?.keep;
-        let layers = image.pixels.iter().zip(keep.values()).zip(skin.likelihood.values());
-        let layers = layers.map(|((&[l, a, b], &keep), &skin)| [l, a, b, keep, skin]).collect();
+        let Front { keep, without_glasses } = front.map_err(|share| Refusal::Covered { share })?;
+        let bare = without_glasses.as_ref().unwrap_or(&keep);
+        let layers = image.pixels.iter().zip(skin.likelihood.values()).zip(keep.values()).zip(bare.values());
+        let layers = layers.map(|(((&[l, a, b], &skin), &keep), &bare)| [l, a, b, skin, keep, bare]).collect();
         let frontal: Vec<Point3> = points.iter().map(|&p| pose.undo(p)).collect();
         Ok(Self {
             mesh: target.mesh,
+            has_glasses: without_glasses.is_some(),
             mouth_opening: field::mouth_opening(&frontal),
             eye_openings: field::eye_openings(&frontal),
             monochrome: Monochrome::of(&image, |i| raster.part(i).is_some()),
@@ -64,7 +69,7 @@ impl<'a> Base<'a> {
     }
 
     /// The layers at a place between pixel centres of the patch; the border goes on outside.
-    pub fn at(&self, [x, y]: [f32; 2]) -> [f32; 5] {
+    pub fn at(&self, [x, y]: [f32; 2]) -> [f32; 6] {
         let (width, height) = (self.patch.work.width() as usize, self.patch.work.height() as usize);
         let (x, y) = (x.clamp(0.0, width as f32 - 1.0), y.clamp(0.0, height as f32 - 1.0));
         let (left, top) = (x as usize, y as usize);

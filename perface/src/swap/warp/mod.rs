@@ -142,10 +142,6 @@ impl Swapper for Warp {
         let pose = self.pose(&target)?;
         Ok(Box::new(Ready { base: Base::of(target, pose, &self.options)?, options: &self.options }))
     }
-
-    fn can_go_farther(&self) -> bool {
-        true
-    }
 }
 
 /// A target made ready.
@@ -155,13 +151,17 @@ struct Ready<'a> {
 }
 
 impl Prepared for Ready<'_> {
+    fn further(&self) -> &'static [Manner] {
+        if self.base.has_glasses { &[Manner::Farther, Manner::WithoutGlasses] } else { &[Manner::Farther] }
+    }
+
     fn swap(&self, candidate: &Material, manner: Manner) -> Result<Swap, Refusal> {
         let field = match manner {
             Manner::Usual => self.options.field.clone(),
-            Manner::Farther => self.options.field.farther(),
+            Manner::Farther | Manner::WithoutGlasses => self.options.field.farther(),
         };
         let shape = Shape::of(&self.base, candidate, &field)?;
-        let (work, mask, keep) = self.build(&shape);
+        let (work, mask, keep) = self.build(&shape, manner);
         Ok(self.base.patch.finish(&work, &mask, &keep))
     }
 }
@@ -216,11 +216,12 @@ impl<'a> Shape<'a> {
 
 impl Ready<'_> {
     /// The new patch at working size, its mask, and where the target's finest detail may stay.
-    fn build(&self, shape: &Shape) -> (RgbImage, Plane, Plane) {
+    fn build(&self, shape: &Shape, manner: Manner) -> (RgbImage, Plane, Plane) {
         let (base, face_px) = (&self.base, self.base.patch.face_px);
         let (level, halvings) = shape.skin.level_for(shape.candidate_scale * base.patch.scale[0]);
         let raster = rastered(base, shape, halvings);
-        let Layers { target, mut candidate, keep, clear, both, skin, edge, inside } = self.layers(&raster, level);
+        let Layers { target, mut candidate, keep, clear, both, skin, edge, inside } =
+            self.layers(&raster, level, manner);
 
         colour::match_light(&mut candidate, &target, &skin, face_px, &self.options.colour);
         colour::match_edge(&mut candidate, &target, &skin, &edge, face_px);
@@ -248,7 +249,7 @@ impl Ready<'_> {
     }
 
     /// What is known of each pixel.
-    fn layers(&self, raster: &Raster, level: &RgbaImage) -> Layers {
+    fn layers(&self, raster: &Raster, level: &RgbaImage, manner: Manner) -> Layers {
         let base = &self.base;
         let plane = || Plane::filled(raster.width, raster.height, 0.0);
         let image = || LabImage {
@@ -260,18 +261,20 @@ impl Ready<'_> {
         let [mut keep, mut clear, mut both, mut skin, mut edge, mut inside] = std::array::from_fn(|_| plane());
         for (i, pixel) in raster.pixels.iter().enumerate() {
             let Some((part, texel)) = pixel else { continue };
-            let [l, a, b, kept, likely] = base.at(texel.target_px);
+            let [l, a, b, likely, kept, bare] = base.at(texel.target_px);
+            // Glasses that come off still tell nothing of the skin's light.
+            let shown = if manner == Manner::WithoutGlasses { bare } else { kept };
             target.pixels[i] = [l, a, b];
             if texel.radius > SEEN_RADIUS {
                 // Only the target is moved here.
-                keep.values_mut()[i] = kept;
+                keep.values_mut()[i] = shown;
                 clear.values_mut()[i] = likely * (1.0 - kept);
                 continue;
             }
             let [r, g, b, own] = sample_rgba(level, texel.candidate_px);
             candidate.pixels[i] = from_srgb([r, g, b]);
             let free = likely * (1.0 - kept);
-            (keep.values_mut()[i], clear.values_mut()[i]) = (kept, free);
+            (keep.values_mut()[i], clear.values_mut()[i]) = (shown, free);
             let [_, y] = texel.frontal;
             // Where the light is compared: inside the face shade and redness are light and skin; only where hair may
             // hang must a pixel look like skin.
