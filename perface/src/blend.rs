@@ -3,8 +3,8 @@
 //! A feathered mask mixes the two. First, what still differs along the mask's edge is spread over the inside as a
 //! smooth sheet and taken away: the low-frequency part of gradient-domain (Poisson) blending, without solving for it.
 
-use crate::lab::{Lab, LabImage};
-use crate::plane::Plane;
+use crate::lab::LabImage;
+use crate::plane::{Plane, grown_together, shrunk_together};
 
 /// How a seam is removed.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,18 +25,19 @@ pub fn without_seam(patch: &mut LabImage, under: &LabImage, alpha: &Plane, trust
     let edge = alpha.zip(trust, |a, t| 4.0 * a * (1.0 - a) * t);
     // Beside the edge this is its whole step; where little of the edge is near, the step fades out.
     const FAINT_EDGE: f32 = 0.03;
+    let size = (patch.width, patch.height);
     let sigma = options.reach_px / options.block_px as f32;
-    let weight = edge.shrunk(options.block_px).blurred(sigma);
-    for k in 0..3 {
-        let steps = under.pixels.iter().zip(&patch.pixels).zip(edge.values());
-        let steps = steps.map(|((u, p), e): ((&Lab, &Lab), _)| e * (u[k] - p[k])).collect();
-        let steps = Plane::from_values(patch.width, patch.height, steps).shrunk(options.block_px).blurred(sigma);
-        let sheet = steps.zip(&weight, |s, w| s / (w + FAINT_EDGE));
-        let sheet = sheet.grown(options.block_px, patch.width, patch.height);
-        for (pixel, &step) in patch.pixels.iter_mut().zip(sheet.values()) {
-            pixel[k] += step.clamp(-options.max_step, options.max_step);
+    let sums = shrunk_together(size, options.block_px, |i| {
+        let (e, u, p) = (edge.values()[i], under.pixels[i], patch.pixels[i]);
+        [e, e * (u[0] - p[0]), e * (u[1] - p[1]), e * (u[2] - p[2])]
+    });
+    let [weight, steps @ ..] = sums.map(|plane| plane.blurred(sigma));
+    let [l, a, b] = steps.map(|steps| steps.zip(&weight, |s, w| s / (w + FAINT_EDGE)));
+    grown_together([&l, &a, &b], options.block_px, size, |i, step| {
+        for (value, step) in patch.pixels[i].iter_mut().zip(step) {
+            *value += step.clamp(-options.max_step, options.max_step);
         }
-    }
+    });
 }
 
 /// `alpha · patch + (1 − alpha) · under`, pixel by pixel.
@@ -51,6 +52,7 @@ pub fn mixed(patch: &LabImage, under: &LabImage, alpha: &Plane) -> LabImage {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lab::Lab;
 
     fn flat(value: Lab) -> LabImage {
         LabImage { width: 64, height: 64, pixels: vec![value; 64 * 64] }

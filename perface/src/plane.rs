@@ -147,6 +147,60 @@ impl Plane {
     }
 }
 
+/// N values of each pixel, averaged over blocks of `factor` pixels: [`Plane::shrunk`] for all of them in one pass.
+pub fn shrunk_together<const N: usize>(
+    (width, height): (usize, usize),
+    factor: usize,
+    value: impl Fn(usize) -> [f32; N],
+) -> [Plane; N] {
+    let factor = factor.max(1);
+    let (columns, rows) = (width.div_ceil(factor), height.div_ceil(factor));
+    let mut sums = vec![[0.0f32; N]; columns * rows];
+    for y in 0..height {
+        for (block, sum) in sums.iter_mut().skip(y / factor * columns).take(columns).enumerate() {
+            for x in block * factor..((block + 1) * factor).min(width) {
+                let value = value(y * width + x);
+                sum.iter_mut().zip(value).for_each(|(s, v)| *s += v);
+            }
+        }
+    }
+    let pixels = |i: usize, length: usize| factor.min(length - i * factor);
+    let mean = |i: usize, sum: f32| sum / (pixels(i % columns, width) * pixels(i / columns, height)) as f32;
+    std::array::from_fn(|k| {
+        Plane::from_values(columns, rows, sums.iter().enumerate().map(|(i, sum)| mean(i, sum[k])).collect())
+    })
+}
+
+/// [`Plane::grown`] for N planes of one size; `at` gets the values of each pixel in turn.
+pub fn grown_together<const N: usize>(
+    planes: [&Plane; N],
+    factor: usize,
+    (width, height): (usize, usize),
+    mut at: impl FnMut(usize, [f32; N]),
+) {
+    let Some(first) = planes.first().filter(|plane| !plane.values.is_empty()) else { return };
+    let stop = |i: usize, limit: usize| {
+        let at = ((i as f32 + 0.5) / factor as f32 - 0.5).clamp(0.0, limit as f32 - 1.0);
+        let low = at as usize;
+        (low, (low + 1).min(limit - 1), at - low as f32)
+    };
+    let columns: Vec<(usize, usize, f32)> = (0..width).map(|x| stop(x, first.width)).collect();
+    let mut row = vec![[0.0f32; N]; first.width];
+    for y in 0..height {
+        let (top, bottom, fy) = stop(y, first.height);
+        for (x, out) in row.iter_mut().enumerate() {
+            *out = planes.map(|plane| {
+                let (above, below) = (plane.values[top * first.width + x], plane.values[bottom * first.width + x]);
+                above + fy * (below - above)
+            });
+        }
+        for (x, &(left, right, fx)) in columns.iter().enumerate() {
+            let (a, b) = (row[left], row[right]);
+            at(y * width + x, std::array::from_fn(|k| a[k] + fx * (b[k] - a[k])));
+        }
+    }
+}
+
 /// `weighted / weight` where the weight is large, the spanned coarser level elsewhere.
 fn span(weighted: &Plane, weight: &Plane) -> Plane {
     const FULL_WEIGHT: f32 = 0.5;
@@ -223,6 +277,24 @@ mod tests {
         let ramp = Plane::from_values(32, 16, (0..32 * 16).map(|i| (i % 32) as f32).collect());
         let back = ramp.shrunk(4).grown(4, 32, 16);
         assert!((back.values()[5 * 32 + 16] - 16.0).abs() < 1e-3);
+    }
+
+    #[test]
+    fn planes_shrunk_and_grown_together_are_those_shrunk_and_grown_alone() {
+        let (size, factor) = ((37, 23), 4);
+        let waves = [1.0f32, 2.0]
+            .map(|f| Plane::from_values(size.0, size.1, (0..37 * 23).map(|i| (i as f32 * 0.1 * f).sin()).collect()));
+        let small = shrunk_together(size, factor, |i| [waves[0].values[i], waves[1].values[i]]);
+        let mut large = waves.clone();
+        grown_together([&small[0], &small[1]], factor, size, |i, v| {
+            (large[0].values[i], large[1].values[i]) = (v[0], v[1]);
+        });
+        for k in 0..2 {
+            let alone = waves[k].shrunk(factor);
+            assert!(alone.values.iter().zip(&small[k].values).all(|(a, b)| (a - b).abs() < 1e-5));
+            let alone = alone.grown(factor, size.0, size.1);
+            assert!(alone.values.iter().zip(&large[k].values).all(|(a, b)| (a - b).abs() < 1e-5));
+        }
     }
 
     #[test]

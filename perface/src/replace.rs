@@ -3,7 +3,8 @@
 //! Each result is looked at as a stranger would: the face is found anew in it, aligned anew and embedded anew by every
 //! recogniser. A result is refused in which no face is found, which a recogniser still takes for the original, or which
 //! leads to its own original first among all of the run. Of `rerank` tries the best is kept; the first that is
-//! clearly good ends the search. Large faces are tried at a smaller size; what is kept is made again at full size and
+//! clearly good ends the search. Where nobody of the group hides the face, those who came nearest are tried again with their shape
+//! exaggerated, and then the other age group of the same gender. Large faces are tried at a smaller size; what is kept is made again at full size and
 //! must pass again.
 
 mod part;
@@ -11,7 +12,7 @@ mod scene;
 pub mod score;
 mod wish;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use image::RgbImage;
@@ -32,10 +33,10 @@ use crate::group::{GroupBy, GroupChoice, GroupDistance, GroupSet, nearest_group}
 use crate::mesh::Mesher;
 use crate::natural::{ByTone, Natural};
 use crate::originals::{FaceKey, Lineup, Originals};
-use crate::pool::{Group, PixelHash};
+use crate::pool::{AgeGroup, Group, PixelHash};
 use crate::rank::{self, DrawKey, PickOptions, Uses};
 use crate::swap::tone::{edge_step, skin_tone};
-use crate::swap::{Material, Swap, Swapper};
+use crate::swap::{Manner, Material, Prepared, Swap, Swapper};
 use part::Part;
 use scene::Scene;
 use score::{Score, landmarks_error};
@@ -55,7 +56,7 @@ pub struct ReplaceOptions {
     pub group_by: GroupBy,
     /// Which candidates are tried first.
     pub pick: PickOptions,
-    /// Candidates tried before a face is covered instead; at least [`ReplaceOptions::rerank`].
+    /// Candidates of one group tried before it goes on without a result; at least [`ReplaceOptions::rerank`].
     pub tries: usize,
     /// Among how many tries the best result is kept; 1 takes the first that is hidden.
     pub rerank: usize,
@@ -252,74 +253,149 @@ impl Replacer {
         let Some(query) = subject.embeddings.first() else {
             return Ok(Attempt::failed("no recogniser is loaded"));
         };
-        let (members, gallery) = (self.candidates.pool().members(), self.candidates.gallery());
-        let group = place.wish.group.unwrap_or(subject.group);
-        let mut ranked = rank::rank(query, members, gallery.embeddings(), group);
-        if ranked.is_empty() {
-            return Ok(Attempt::failed(&format!("the pool has no {group} faces")));
-        }
-        ranked.retain(|candidate| !place.barred.contains(&candidate.index));
-        if ranked.is_empty() {
-            return Ok(Attempt::failed(&format!("none of the pool's {group} faces may stand in here")));
-        }
+        let own_group = place.wish.group.unwrap_or(subject.group);
         let ita_deg = timings.time("tone", || skin_tone(photo, &mesh)).map(|tone| tone.ita_deg);
-        let tone_of = |candidate: &rank::Candidate| Some(self.candidates.material(candidate.index)?.tone?.ita_deg);
-        let by_tone = timings.time("candidate", || ByTone::of(&ranked, ita_deg, options.natural, tone_of));
-        let unfitting = by_tone.others.len();
-        let (photo_of, face_of) = place.wish.person.unwrap_or(place.key());
-        let key = DrawKey { seed: options.seed, photo: photo_of, face: face_of };
-        let mut order = rank::order(&by_tone.fitting, options.pick, key, place.uses);
-        let fitting = order.len();
-        let nobody = Failure("nobody of this group has a near skin tone".to_owned());
-        let mut attempt = Attempt { outcome: Err(nobody), tries: 0, ranked, ita_deg, unfitting, passed: Vec::new() };
-        if options.natural != Natural::Strict {
-            order.extend(by_tone.others);
-        } else if fitting == 0 {
-            return Ok(attempt);
-        }
-        let fits: BTreeSet<usize> = by_tone.fitting.iter().map(|candidate| candidate.index).collect();
-        let lineup = self.lineup(subject, place);
         let small = timings.time("shrink", || Scene::small(photo, &mesh, &subject.face));
         let whole = Scene::whole(photo, &mesh, &subject.face);
         let scene = small.as_ref().unwrap_or(&whole);
-        let Round { rounds, thorough } = place.wish.rounds(Order { candidates: order, fitting }, place.uses);
-        for Order { candidates, fitting } in rounds {
-            let mut tried = Tried { thorough, ..Tried::default() };
-            self.try_all(scene, subject, &lineup, candidates, fitting, &mut tried, timings)?;
-            // Least cost first; of equals the one tried first, whose order is drawn.
-            tried.good.sort_by(|a, b| a.score.cost(options.natural).total_cmp(&b.score.cost(options.natural)));
-            attempt.passed.extend(tried.good.iter().map(|trial| trial.candidate.index));
-            let (before, passed) = (attempt.tries, tried.good.len());
-            attempt.tries += tried.count;
-            for trial in tried.good {
-                let trial = match small.is_some() {
-                    false => trial,
-                    true => match self.again(&whole, subject, &lineup, trial, timings)? {
-                        Ok(trial) => trial,
-                        Err(reason) => {
-                            tried.failure = reason;
-                            continue;
-                        }
-                    },
-                };
-                let chosen_by = match tried.ended_early {
-                    _ if place.wish.is_first(trial.candidate.index) => "as on the person's other photos".to_owned(),
-                    true => format!("clearly good, number {} of at most {}", tried.count, options.rerank.max(1)),
-                    false => format!("best of {passed} that passed, {} tried", before + tried.count),
-                };
-                attempt.outcome = Ok(Replaced {
-                    fits: fits.contains(&trial.candidate.index),
-                    candidate_ita_deg: trial.material.tone.map(|tone| tone.ita_deg),
-                    swap: trial.swap,
-                    candidate: trial.candidate,
-                    score: trial.score,
-                    chosen_by,
-                });
-                return Ok(attempt);
+        let lineup = self.lineup(subject, place);
+        let mut attempt = Attempt { ita_deg, ..Attempt::failed(&format!("the pool has no {own_group} faces")) };
+        let mut prepared = None;
+        for group in self.groups(own_group, place.wish) {
+            let mut ranked = self.ranked(query, group);
+            if ranked.is_empty() {
+                continue;
             }
-            attempt.outcome = Err(Failure(tried.failure));
+            ranked.retain(|candidate| !place.barred.contains(&candidate.index));
+            if ranked.is_empty() {
+                if attempt.tries == 0 {
+                    attempt.outcome = Err(Failure(format!("none of the pool's {group} faces may stand in here")));
+                }
+                continue;
+            }
+            let tone_of = |candidate: &rank::Candidate| Some(self.candidates.material(candidate.index)?.tone?.ita_deg);
+            let by_tone = timings.time("candidate", || ByTone::of(&ranked, ita_deg, options.natural, tone_of));
+            if group == own_group || attempt.ranked.is_empty() {
+                (attempt.ranked, attempt.unfitting) = (ranked, by_tone.others.len());
+            }
+            let (photo_of, face_of) = place.wish.person.unwrap_or(place.key());
+            let key = DrawKey { seed: options.seed, photo: photo_of, face: face_of };
+            let mut order = rank::order(&by_tone.fitting, options.pick, key, place.uses);
+            let fitting = order.len();
+            if options.natural != Natural::Strict {
+                order.extend(by_tone.others);
+            } else if fitting == 0 {
+                attempt.outcome = Err(Failure("nobody of this group has a near skin tone".to_owned()));
+                continue;
+            }
+            if prepared.is_none() {
+                prepared = match timings.time("swap", || self.swapper.prepare(scene.target())) {
+                    Ok(ready) => Some(ready),
+                    Err(refusal) => {
+                        attempt.outcome = Err(Failure(refusal.to_string()));
+                        return Ok(attempt);
+                    }
+                };
+            }
+            let Some(ready) = &prepared else { continue };
+            let Round { rounds, thorough } = place.wish.rounds(Order { candidates: order, fitting }, place.uses);
+            let mut search =
+                Search { scene, ready: ready.as_ref(), subject, lineup: &lineup, manner: Manner::Usual, thorough };
+            let mut rounds: VecDeque<Order> = rounds.into();
+            let mut further = ready.further().iter();
+            let mut refused = Vec::new();
+            while let Some(round) = rounds.pop_front().filter(|round| !round.candidates.is_empty()) {
+                let mut tried = self.try_all(&search, round, timings)?;
+                refused.append(&mut tried.refused);
+                let before = attempt.tries;
+                attempt.tries += tried.count;
+                match self.best(tried, &search, small.is_some().then_some(&whole), &mut attempt.passed, timings)? {
+                    Ok(best) => {
+                        let named = place.wish.is_first(best.trial.candidate.index);
+                        let own = group == own_group;
+                        let fits = by_tone.fitting.iter().any(|c| c.index == best.trial.candidate.index);
+                        let mut chosen_by = match best.ended_early {
+                            _ if named => "as on the person's other photos".to_owned(),
+                            true => format!("clearly good, number {} of at most {}", best.tried, options.rerank.max(1)),
+                            false => format!("best of {} that passed, {} tried", best.passed, before + best.tried),
+                        };
+                        chosen_by += match search.manner {
+                            Manner::Usual => "",
+                            Manner::Farther => "; with an exaggerated shape, as the usual one does not hide the face",
+                            Manner::WithoutGlasses => {
+                                "; with an exaggerated shape and without glasses, as nothing else hides the face"
+                            }
+                        };
+                        if !own {
+                            chosen_by += &format!("; from {group}, as nobody of {own_group} hides the face");
+                        }
+                        attempt.outcome = Ok(Replaced {
+                            fits,
+                            candidate_ita_deg: best.trial.material.tone.map(|tone| tone.ita_deg),
+                            swap: best.trial.swap,
+                            candidate: best.trial.candidate,
+                            score: best.trial.score,
+                            chosen_by,
+                        });
+                        return Ok(attempt);
+                    }
+                    Err(failure) => attempt.outcome = Err(failure),
+                }
+                if rounds.is_empty()
+                    && let Some(&manner) = further.next()
+                {
+                    search.manner = manner;
+                    let candidates = nearest_to_hidden(std::mem::take(&mut refused));
+                    rounds.push_back(Order { fitting: candidates.len(), candidates });
+                }
+            }
         }
         Ok(attempt)
+    }
+
+    fn ranked(&self, query: &Embedding, group: Group) -> Vec<rank::Candidate> {
+        rank::rank(query, self.candidates.pool().members(), self.candidates.gallery().embeddings(), group)
+    }
+
+    /// The groups to search, in order. Who stands in on the person's other photos comes first, whatever the age.
+    fn groups(&self, own: Group, wish: &Wish) -> Vec<Group> {
+        let mut groups = groups(own, self.options.natural);
+        if let Who::First(wanted) = wish.who
+            && let Some(member) = self.candidates.pool().members().get(wanted)
+        {
+            groups.sort_by_key(|group| !group.contains(member.gender, member.age_group));
+        }
+        groups
+    }
+
+    /// The best of what passed on the scene, made again at full size if that is another. Everybody who passed is noted.
+    fn best(
+        &self,
+        mut tried: Tried,
+        search: &Search,
+        whole: Option<&Scene>,
+        noted: &mut Vec<usize>,
+        timings: &mut Timings,
+    ) -> Result<Result<Best, Failure>> {
+        let natural = self.options.natural;
+        // Least cost first; of equals the one tried first, whose order is drawn.
+        tried.good.sort_by(|a, b| a.score.cost(natural).total_cmp(&b.score.cost(natural)));
+        noted.extend(tried.good.iter().map(|trial| trial.candidate.index));
+        let passed = tried.good.len();
+        for trial in tried.good {
+            let trial = match whole {
+                None => trial,
+                Some(whole) => match self.again(whole, search, trial, timings)? {
+                    Ok(trial) => trial,
+                    Err(reason) => {
+                        tried.failure = reason;
+                        continue;
+                    }
+                },
+            };
+            return Ok(Ok(Best { trial, passed, tried: tried.count, ended_early: tried.ended_early }));
+        }
+        Ok(Err(Failure(tried.failure)))
     }
 
     fn lineup<'a>(&self, subject: &Subject, place: Place<'a>) -> Lineup<'a> {
@@ -327,36 +403,26 @@ impl Replacer {
         place.originals.lineup(place.key(), &subject.embeddings, &thresholds)
     }
 
-    /// Try `order` on `scene`: the first `fitting` are wanted, the rest only if none of those will do.
-    #[expect(clippy::too_many_arguments, reason = "the parts of one search")]
-    fn try_all(
-        &self,
-        scene: &Scene,
-        subject: &Subject,
-        lineup: &Lineup,
-        order: Vec<rank::Candidate>,
-        fitting: usize,
-        tried: &mut Tried,
-        timings: &mut Timings,
-    ) -> Result<()> {
+    /// Try `order`: the first `fitting` are wanted, the rest only if none of those will do.
+    fn try_all(&self, search: &Search, Order { candidates, fitting }: Order, timings: &mut Timings) -> Result<Tried> {
         let options = &self.options;
+        let mut tried = Tried { thorough: search.thorough, ..Tried::default() };
         let tries = options.tries.max(options.rerank).max(1);
         let mut batch = Vec::with_capacity(BATCH);
-        let mut order = order.into_iter().take(tries).peekable();
+        let mut order = candidates.into_iter().take(tries).peekable();
         while let Some(candidate) = order.next() {
             tried.count += 1;
-            let Some(material) = timings.time("candidate", || self.candidates.material(candidate.index)) else {
-                continue;
-            };
-            match timings.time("swap", || self.swapper.swap(&scene.target(), &material)) {
-                Ok(swap) => match self.look_again(scene, swap, candidate, material, timings)? {
-                    Some(seen) => batch.push(seen),
-                    None => tried.failure = NO_FACE.to_owned(),
-                },
-                Err(refusal) => {
-                    tried.failure = refusal.to_string();
-                    if refusal.is_about_target() {
-                        break;
+            if let Some(material) = timings.time("candidate", || self.candidates.material(candidate.index)) {
+                match timings.time("swap", || search.ready.swap(&material, search.manner)) {
+                    Ok(swap) => match self.look_again(search.scene, swap, candidate, material, timings)? {
+                        Some(seen) => batch.push(seen),
+                        None => tried.failure = NO_FACE.to_owned(),
+                    },
+                    Err(refusal) => {
+                        tried.failure = refusal.to_string();
+                        if refusal.is_about_target() {
+                            break;
+                        }
                     }
                 }
             }
@@ -364,26 +430,13 @@ impl Replacer {
             if batch.len() < BATCH && order.peek().is_some() && !enough {
                 continue;
             }
-            for trial in self.score(std::mem::take(&mut batch), subject, lineup, timings)? {
-                match trial.score.unfit(options.natural) {
-                    Some(unfit) => tried.failure = unfit.to_string(),
-                    None => {
-                        tried.ended_early |= !tried.thorough && trial.score.is_clearly_good(options.natural);
-                        tried.good.push(trial);
-                    }
-                }
-            }
+            tried.take(self.score(std::mem::take(&mut batch), search, timings)?, options.natural);
             if tried.ended_early || (enough && !tried.good.is_empty()) {
                 break;
             }
         }
-        for trial in self.score(batch, subject, lineup, timings)? {
-            match trial.score.unfit(options.natural) {
-                Some(unfit) => tried.failure = unfit.to_string(),
-                None => tried.good.push(trial),
-            }
-        }
-        Ok(())
+        tried.take(self.score(batch, search, timings)?, options.natural);
+        Ok(tried)
     }
 
     /// The result as a stranger finds it; `None` if no face is where it was.
@@ -405,7 +458,8 @@ impl Replacer {
     }
 
     /// Embeds results anew by every gate.
-    fn score(&self, seen: Vec<Seen>, subject: &Subject, lineup: &Lineup, timings: &mut Timings) -> Result<Vec<Trial>> {
+    fn score(&self, seen: Vec<Seen>, search: &Search, timings: &mut Timings) -> Result<Vec<Trial>> {
+        let (subject, lineup) = (search.subject, search.lineup);
         if seen.is_empty() {
             return Ok(Vec::new());
         }
@@ -476,20 +530,20 @@ impl Replacer {
     fn again(
         &self,
         whole: &Scene,
-        subject: &Subject,
-        lineup: &Lineup,
+        search: &Search,
         trial: Trial,
         timings: &mut Timings,
     ) -> Result<Result<Trial, String>> {
         let Trial { candidate, material, .. } = trial;
-        let swap = match timings.time("swap", || self.swapper.swap(&whole.target(), &material)) {
+        let swap = timings.time("swap", || self.swapper.prepare(whole.target())?.swap(&material, search.manner));
+        let swap = match swap {
             Ok(swap) => swap,
             Err(refusal) => return Ok(Err(refusal.to_string())),
         };
         let Some(seen) = self.look_again(whole, swap, candidate, material, timings)? else {
             return Ok(Err(NO_FACE.to_owned()));
         };
-        let trials = self.score(vec![seen], subject, lineup, timings)?;
+        let trials = self.score(vec![seen], search, timings)?;
         let Some(trial) = trials.into_iter().next() else { return Ok(Err(NO_FACE.to_owned())) };
         Ok(match trial.score.unfit(self.options.natural) {
             Some(unfit) => Err(unfit.to_string()),
@@ -545,6 +599,27 @@ impl Replacer {
 /// A result in which the detector finds no face is no face to people either.
 const NO_FACE: &str = "no face was found in the result";
 
+/// One way to look for a face that hides a person.
+struct Search<'a> {
+    scene: &'a Scene<'a>,
+    ready: &'a dyn Prepared,
+    subject: &'a Subject,
+    lineup: &'a Lineup<'a>,
+    manner: Manner,
+    /// Whether to go on past a clearly good result.
+    thorough: bool,
+}
+
+/// What is kept of a search.
+struct Best {
+    trial: Trial,
+    /// How many passed.
+    passed: usize,
+    /// How many were tried.
+    tried: usize,
+    ended_early: bool,
+}
+
 /// What came of a search.
 struct Tried {
     /// Whether to go on past a clearly good result.
@@ -553,6 +628,8 @@ struct Tried {
     count: usize,
     /// Results that may be kept, in the order they were tried.
     good: Vec<Trial>,
+    /// Those that may not, and by how much they miss being hidden.
+    refused: Vec<(f32, rank::Candidate)>,
     /// Whether a clearly good one ended the search.
     ended_early: bool,
     /// Why the last one that may not be kept was refused.
@@ -562,11 +639,65 @@ struct Tried {
 impl Default for Tried {
     fn default() -> Self {
         let failure = "no candidate could be used".to_owned();
-        Self { thorough: false, count: 0, good: Vec::new(), ended_early: false, failure }
+        Self { thorough: false, count: 0, good: Vec::new(), refused: Vec::new(), ended_early: false, failure }
     }
+}
+
+impl Tried {
+    fn take(&mut self, trials: Vec<Trial>, natural: Natural) {
+        for trial in trials {
+            match trial.score.unfit(natural) {
+                Some(unfit) => {
+                    self.failure = unfit.to_string();
+                    let missed = trial.score.margin.max(trial.score.lead().unwrap_or(f32::NEG_INFINITY));
+                    self.refused.push((missed, trial.candidate));
+                }
+                None => {
+                    self.ended_early |= !self.thorough && trial.score.is_clearly_good(natural);
+                    self.good.push(trial);
+                }
+            }
+        }
+    }
+}
+
+/// How many are tried again with an exaggerated shape.
+const FARTHER_TRIES: usize = 8;
+
+/// Those that missed being hidden by least.
+fn nearest_to_hidden(mut refused: Vec<(f32, rank::Candidate)>) -> Vec<rank::Candidate> {
+    refused.sort_by(|a, b| a.0.total_cmp(&b.0));
+    refused.into_iter().take(FARTHER_TRIES).map(|(_, candidate)| candidate).collect()
+}
+
+/// The groups a face may be replaced from: its own; then the other age of the same gender, unless near looks are insisted
+/// on. Never the other gender.
+fn groups(own: Group, natural: Natural) -> Vec<Group> {
+    let mut groups = vec![own];
+    // Groups of one gender and all ages, or one age and both genders, hold everybody there is to turn to.
+    if let (Some(gender), Some(age)) = (own.gender(), own.age_group())
+        && natural != Natural::Strict
+    {
+        let other = if age == AgeGroup::Young { AgeGroup::Older } else { AgeGroup::Young };
+        groups.push(Group::of(gender, other));
+    }
+    groups
 }
 
 /// Whether what was done to one face reaches into another's head box.
 pub fn reaches(changed: &Rect, face: &Face) -> bool {
     changed.intersection(&cover::head_box(face)).area() > 0.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_face_is_replaced_from_its_own_group_or_the_other_age_and_never_across_gender() {
+        assert_eq!(groups(Group::OlderFemale, Natural::Normal), [Group::OlderFemale, Group::YoungFemale]);
+        assert_eq!(groups(Group::YoungMale, Natural::Off), [Group::YoungMale, Group::OlderMale]);
+        assert_eq!(groups(Group::YoungMale, Natural::Strict), [Group::YoungMale]);
+        assert_eq!(groups(Group::Male, Natural::Normal), [Group::Male]);
+    }
 }

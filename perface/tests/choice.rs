@@ -4,7 +4,9 @@
 
 mod fakes;
 
-use fakes::{ALICE, Become, KnowColour, Line, at, embedder, gate, picture};
+use std::sync::Arc;
+
+use fakes::{ALICE, Become, KnowColour, Line, at, colour_of, embedder, gate, painted, picture};
 use image::Rgb;
 use perface::anonymize::{Anonymizer, Orders, Timings};
 use perface::natural::Natural;
@@ -12,6 +14,29 @@ use perface::originals::Gathering;
 use perface::photo::{Format, Photo};
 use perface::report::{FaceRecord, Verdict};
 use perface::settle::Settled;
+use perface::swap::{Manner, Material, Prepared, Refusal, Swap, Swapper, Target};
+
+/// As [`Become`], and the exaggerated shape of anybody is 120° from Alice.
+struct Stretch;
+
+struct Stretching<'a>(Target<'a>);
+
+impl Swapper for Stretch {
+    fn prepare<'a>(&'a self, target: Target<'a>) -> Result<Box<dyn Prepared + 'a>, Refusal> {
+        Ok(Box::new(Stretching(target)))
+    }
+}
+
+impl Prepared for Stretching<'_> {
+    fn swap(&self, candidate: &Material, manner: Manner) -> Result<Swap, Refusal> {
+        let colour = if manner == Manner::Farther { at(120.0) } else { colour_of(candidate) };
+        Ok(painted(&self.0, colour))
+    }
+
+    fn further(&self) -> &'static [Manner] {
+        &[Manner::Farther]
+    }
+}
 
 fn line(pool: Vec<(&'static str, Rgb<u8>)>, rerank: usize) -> Line {
     let mut line = Line { pool, ..Line::new(Become) };
@@ -80,6 +105,31 @@ fn the_next_candidate_is_tried_where_the_first_leads_back() {
     line.options.natural = Natural::Off;
     let face = alice_among(&line.anonymizer(), &around);
     assert_eq!((face.verdict, face.candidate.as_deref()), (Verdict::Replaced, Some("crowd")), "{face:?}");
+}
+
+/// Two young men who are too like Alice, and two older ones who are not.
+fn near_and_older() -> Vec<(&'static str, Rgb<u8>)> {
+    vec![("near", at(20.0)), ("near-2", at(20.0)), ("older-far", at(120.0)), ("older-far-2", at(120.0))]
+}
+
+#[test]
+fn where_nobody_of_the_group_hides_the_other_age_is_tried_and_the_record_says_so() {
+    let face = alice_among(&line(near_and_older(), 1).anonymizer(), &[]);
+    assert_eq!((face.verdict, face.candidate.as_deref()), (Verdict::Replaced, Some("older-far")), "{face:?}");
+    assert_eq!(face.tries, 3);
+    assert!(face.chosen_by.unwrap().contains("nobody of young-male hides the face"));
+}
+
+#[test]
+fn the_shape_is_exaggerated_before_another_age_is_tried_and_only_where_the_usual_one_fails() {
+    let stretched = Line { swapper: Arc::new(Stretch), ..line(near_and_older(), 1) };
+    let face = alice_among(&stretched.anonymizer(), &[]);
+    assert_eq!((face.candidate.as_deref(), face.tries), (Some("near"), 3), "{face:?}");
+    assert!(face.chosen_by.unwrap().contains("exaggerated"));
+    let hidden = Line { swapper: Arc::new(Stretch), ..line(vec![("far", at(100.0))], 1) };
+    let face = alice_among(&hidden.anonymizer(), &[]);
+    assert_eq!(face.tries, 1);
+    assert!(!face.chosen_by.unwrap().contains("exaggerated"));
 }
 
 #[test]

@@ -105,7 +105,7 @@ impl Twins {
         let material = Material::new(self.source.clone(), mesh.clone(), None);
         // The reference has the detector's landmarks for the source, not a mesh's.
         material.identity.set((neural.card().name, latent)).unwrap();
-        let swap = neural.swap(&Target { photo: &self.target, mesh: &mesh, face: &face }, &material).unwrap();
+        let swap = neural.swap(Target { photo: &self.target, mesh: &mesh, face: &face }, &material).unwrap();
         let mut result = self.target.clone();
         swap.paste(&mut result);
         let reference = self.picture("result.png");

@@ -165,7 +165,7 @@ impl<'a> Renderer<'a> {
         let target = self.target(task.target)?;
         let source = self.source(task.triplet, task.place)?;
         let asked = swap::Target { photo: &target.photo, mesh: &target.mesh, face: &target.face };
-        let swap = self.swapper.swap(&asked, &source).map_err(|refusal| refusal.to_string())?;
+        let swap = self.swapper.swap(asked, &source).map_err(|refusal| refusal.to_string())?;
         let mut picture = target.photo.clone();
         swap.paste(&mut picture);
         check_change(&target.photo, &picture, &swap)?;

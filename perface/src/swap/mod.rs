@@ -19,11 +19,52 @@ use tone::SkinTone;
 
 /// An engine that replaces faces.
 pub trait Swapper: Send + Sync {
+    /// Works out what depends on the target alone, once for all candidates.
+    ///
+    /// # Errors
+    /// A [`Refusal`] if no candidate would be believed in this place.
+    fn prepare<'a>(&'a self, target: Target<'a>) -> Result<Box<dyn Prepared + 'a>, Refusal>;
+
+    /// One candidate in the usual manner.
+    ///
+    /// # Errors
+    /// A [`Refusal`] where the result would not be believed.
+    fn swap(&self, target: Target, candidate: &Material) -> Result<Swap, Refusal> {
+        self.prepare(target)?.swap(candidate, Manner::Usual)
+    }
+}
+
+/// A target made ready for many candidates.
+pub trait Prepared {
     /// The target's face with the candidate's identity; pose, expression and light stay the target's.
     ///
     /// # Errors
     /// A [`Refusal`] where the result would not be believed.
-    fn swap(&self, target: &Target, candidate: &Material) -> Result<Swap, Refusal>;
+    fn swap(&self, candidate: &Material, manner: Manner) -> Result<Swap, Refusal>;
+
+    /// What else than the usual manner may be tried here if that does not hide, in this order.
+    fn further(&self) -> &'static [Manner] {
+        &[]
+    }
+}
+
+/// Engines with nothing to prepare are a function of the candidate.
+impl<F: Fn(&Material) -> Result<Swap, Refusal>> Prepared for F {
+    fn swap(&self, candidate: &Material, _manner: Manner) -> Result<Swap, Refusal> {
+        self(candidate)
+    }
+}
+
+/// How far the new face may be from the old one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Manner {
+    /// The candidate's own shape.
+    #[default]
+    Usual,
+    /// The candidate's shape exaggerated away from the target's: hides better, looks a little less natural.
+    Farther,
+    /// The same, and glasses with thin rims are taken off: they tell most of all who somebody is.
+    WithoutGlasses,
 }
 
 /// The face to be replaced.
@@ -40,28 +81,21 @@ pub struct Target<'a> {
 /// A picture of a candidate and its mesh.
 #[derive(Clone, Debug)]
 pub struct Portrait {
-    /// The picture, then halved again and again, so that small faces can be made from it without aliasing.
-    levels: Vec<RgbImage>,
+    picture: RgbImage,
     mesh: Mesh,
+    /// The skin alone, as the engine `warp` needs it; `None` inside if the picture shows none.
+    skin: OnceLock<Option<warp::SkinLevels>>,
 }
-
-/// Pictures are halved until a side would be shorter than this.
-const LEAST_SIDE_PX: u32 = 24;
 
 impl Portrait {
     /// From a picture and its mesh in that picture's pixels.
     pub fn new(picture: RgbImage, mesh: Mesh) -> Self {
-        let mut levels = vec![picture];
-        while let Some(last) = levels.last().filter(|p| p.width().min(p.height()) >= 2 * LEAST_SIDE_PX) {
-            let half = halved(last);
-            levels.push(half);
-        }
-        Self { levels, mesh }
+        Self { picture, mesh, skin: OnceLock::new() }
     }
 
     /// The picture.
     pub fn picture(&self) -> &RgbImage {
-        &self.levels[0]
+        &self.picture
     }
 
     /// Its mesh.
@@ -69,20 +103,10 @@ impl Portrait {
         &self.mesh
     }
 
-    /// The smallest level that still has `scale` pixels for each pixel of the picture, and how many times it was halved.
-    pub fn level_for(&self, scale: f32) -> (&RgbImage, u32) {
-        let halvings = if scale > 0.0 { (1.0 / scale).log2().floor().max(0.0) as usize } else { 0 };
-        let level = halvings.min(self.levels.len() - 1);
-        (&self.levels[level], level as u32)
+    /// The picture with skin in the place of hair and background, worked out when it is first needed.
+    pub(crate) fn skin(&self) -> Option<&warp::SkinLevels> {
+        self.skin.get_or_init(|| warp::SkinLevels::of(&self.picture, &self.mesh)).as_ref()
     }
-}
-
-fn halved(picture: &RgbImage) -> RgbImage {
-    RgbImage::from_fn(picture.width() / 2, picture.height() / 2, |x, y| {
-        let at = |dx: u32, dy: u32| picture.get_pixel(2 * x + dx, 2 * y + dy).0;
-        let corners = [at(0, 0), at(1, 0), at(0, 1), at(1, 1)];
-        image::Rgb(std::array::from_fn(|k| ((corners.iter().map(|c| u16::from(c[k])).sum::<u16>() + 2) / 4) as u8))
-    })
 }
 
 /// What an engine makes the new face from: a candidate's picture, and perhaps the same person smiling.
@@ -197,15 +221,5 @@ mod tests {
         swap.paste(&mut photo);
         let changed: Vec<_> = photo.enumerate_pixels().filter(|p| p.2.0[0] != 9).map(|p| (p.0, p.1)).collect();
         assert_eq!(changed, [(2, 2)]);
-    }
-
-    #[test]
-    fn levels_are_halved_until_they_are_fine_enough() {
-        let mesh = Mesh { points_px: Vec::new(), presence: 1.0 };
-        let portrait = Portrait::new(RgbImage::new(400, 300), mesh);
-        assert_eq!(portrait.level_for(1.3).1, 0);
-        assert_eq!(portrait.level_for(0.6).1, 0);
-        assert_eq!((portrait.level_for(0.3).1, portrait.level_for(0.3).0.width()), (1, 200));
-        assert_eq!(portrait.level_for(0.0001).1, 3);
     }
 }

@@ -24,7 +24,7 @@ use perface::photo::{self, Format, Photo};
 use perface::pool::Pool;
 use perface::rank::{Pick, PickOptions};
 use perface::replace::{Gate, ReplaceOptions, Replacer};
-use perface::swap::{Material, Refusal, Swap, Swapper, Target};
+use perface::swap::{Material, Prepared, Refusal, Swap, Swapper, Target};
 
 pub const ALICE: Rgb<u8> = Rgb([250, 10, 255]);
 pub const BOB: Rgb<u8> = Rgb([10, 250, 255]);
@@ -127,15 +127,19 @@ impl Model for Broken {
 pub struct Paint(pub Option<Rgb<u8>>);
 
 impl Swapper for Paint {
-    fn swap(&self, target: &Target, _: &Material) -> Result<Swap, Refusal> {
-        let colour = self.0.ok_or(Refusal::BadCandidate)?;
-        let b = target.face.box_px;
-        let (width, height) = (b.width().ceil() as u32 + 2, b.height().ceil() as u32 + 2);
-        Ok(Swap {
-            patch: RgbImage::from_pixel(width, height, colour),
-            patch_origin: (b.left as u32, b.top as u32),
-            mask: GrayImage::from_pixel(width, height, Luma([255])),
-        })
+    fn prepare<'a>(&'a self, target: Target<'a>) -> Result<Box<dyn Prepared + 'a>, Refusal> {
+        Ok(Box::new(move |_: &Material| Ok(painted(&target, self.0.ok_or(Refusal::BadCandidate)?))))
+    }
+}
+
+/// The face of `target` in one colour.
+pub fn painted(target: &Target, colour: Rgb<u8>) -> Swap {
+    let b = target.face.box_px;
+    let (width, height) = (b.width().ceil() as u32 + 2, b.height().ceil() as u32 + 2);
+    Swap {
+        patch: RgbImage::from_pixel(width, height, colour),
+        patch_origin: (b.left as u32, b.top as u32),
+        mask: GrayImage::from_pixel(width, height, Luma([255])),
     }
 }
 
@@ -149,15 +153,14 @@ pub fn at(degrees: f32) -> Rgb<u8> {
 pub struct Become;
 
 impl Swapper for Become {
-    fn swap(&self, target: &Target, candidate: &Material) -> Result<Swap, Refusal> {
-        let b = target.face.box_px;
-        let (width, height) = (b.width().ceil() as u32 + 2, b.height().ceil() as u32 + 2);
-        Ok(Swap {
-            patch: RgbImage::from_pixel(width, height, *candidate.neutral.picture().get_pixel(85, 80)),
-            patch_origin: (b.left as u32, b.top as u32),
-            mask: GrayImage::from_pixel(width, height, Luma([255])),
-        })
+    fn prepare<'a>(&'a self, target: Target<'a>) -> Result<Box<dyn Prepared + 'a>, Refusal> {
+        Ok(Box::new(move |candidate: &Material| Ok(painted(&target, colour_of(candidate)))))
     }
+}
+
+/// The colour of the candidate's face.
+pub fn colour_of(candidate: &Material) -> Rgb<u8> {
+    *candidate.neutral.picture().get_pixel(85, 80)
 }
 
 pub fn picture(who: Rgb<u8>) -> RgbImage {
@@ -188,11 +191,12 @@ pub fn embedder(model: impl Model + 'static) -> Embedder {
     Embedder::new(card, Arc::new(model))
 }
 
-/// A pool of `people`; each is made from one of the same name.
+/// A pool of young men, and older ones where the name begins with `older`; each is made from one of the same name.
 pub fn candidates(folder: &Path, reader: Reader, people: &[(&str, Rgb<u8>)]) -> Candidates {
     let mut csv = "id,file,gender,age_group,label_source,source,licence,attribution,contributors\n".to_owned();
     for (name, who) in people {
-        csv += &format!("{name},{name}.png,male,young,csv,own,,,{name}\n");
+        let age = if name.starts_with("older") { "older" } else { "young" };
+        csv += &format!("{name},{name}.png,male,{age},csv,own,,,{name}\n");
         let photo = Photo::new(picture(*who), Format::Png);
         photo::write(&photo, &folder.join(format!("{name}.png")), Overwrite::Always).unwrap();
     }

@@ -19,7 +19,7 @@ use image::{RgbImage, imageops};
 use self::card::{EngineCard, IDENTITY_PX, IMAGENET, Identity, Latent, OCCLUSION_PX, REGION_PX, Scaling};
 use self::graph::{IDENTITY_LEN, Wiring};
 use self::paste::Crop;
-use super::{Material, Refusal, Swap, Swapper, Target};
+use super::{Material, Prepared, Refusal, Swap, Swapper, Target};
 use crate::error::{Error, Result};
 use crate::geometry::Point;
 use crate::model::{Model, Tensor};
@@ -174,11 +174,13 @@ impl Neural {
 }
 
 impl Swapper for Neural {
-    fn swap(&self, target: &Target, candidate: &Material) -> Result<Swap, Refusal> {
-        self.swapped(target, candidate).unwrap_or_else(|error| {
-            tracing::error!("{error}");
-            Err(Refusal::EngineFailed)
-        })
+    fn prepare<'a>(&'a self, target: Target<'a>) -> Result<Box<dyn Prepared + 'a>, Refusal> {
+        Ok(Box::new(move |candidate: &Material| {
+            self.swapped(&target, candidate).unwrap_or_else(|error| {
+                tracing::error!("{error}");
+                Err(Refusal::EngineFailed)
+            })
+        }))
     }
 }
 

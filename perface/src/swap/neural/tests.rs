@@ -125,7 +125,7 @@ fn check(right: &EngineCard, wrong: EngineCard, wiring: Wiring) -> Fault {
     let box_px = Rect::around(landmarks()).unwrap().grown(0.5, 0.5, 0.5, 0.5);
     let face = Face { box_px, landmarks_px: landmarks(), score: 0.9 };
     let material = Material::new(photo.clone(), mesh.clone(), None);
-    let swap = match neural.swap(&Target { photo: &photo, mesh: &mesh, face: &face }, &material) {
+    let swap = match neural.swap(Target { photo: &photo, mesh: &mesh, face: &face }, &material) {
         Ok(swap) => swap,
         Err(refusal) => return Some(refusal.to_string()),
     };
@@ -251,7 +251,7 @@ fn try_swap(neural: &Neural, face_px: f32) -> Result<Swap, Refusal> {
     let (photo, mesh) = (photo(), mesh());
     let face = Face { box_px: Rect::from_xywh(100.0, 80.0, face_px, face_px), landmarks_px: landmarks(), score: 0.9 };
     let material = Material::new(photo.clone(), mesh.clone(), None);
-    neural.swap(&Target { photo: &photo, mesh: &mesh, face: &face }, &material)
+    neural.swap(Target { photo: &photo, mesh: &mesh, face: &face }, &material)
 }
 
 fn grey(_: &[Tensor]) -> Tensor {

@@ -5,9 +5,10 @@
 //! of the eyes and the dark of the pupils to the target's range. Where the candidate shows no skin it is filled before.
 
 use super::field::smoothstep;
+use super::raster::Raster;
 use super::topology::Part;
 use crate::lab::{Lab, LabImage};
-use crate::plane::Plane;
+use crate::plane::{Plane, grown_together, shrunk_together};
 
 /// How far the light follows the target's.
 #[derive(Clone, Debug, PartialEq)]
@@ -41,6 +42,9 @@ const FINE_SIGMA: f32 = 0.035;
 /// Largest coarse change of a\* and b\*.
 const MAX_TINT: f32 = 14.0;
 
+/// About so many pixels are enough for a mean.
+const ENOUGH_PIXELS: usize = 8192;
+
 /// Mean and standard deviation of a colour.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Spread {
@@ -54,10 +58,14 @@ impl Spread {
     /// Over the pixels, by weight; what lies beyond 2.5 deviations is left out in two further rounds. `None` if there is
     /// no weight.
     pub fn of(image: &LabImage, weight: &Plane) -> Option<Self> {
+        let known = || image.pixels.iter().zip(weight.values()).filter(|(_, w)| **w > 0.0);
+        // An odd step does not fall into step with rows.
+        let step = (known().count() / ENOUGH_PIXELS) | 1;
+        let samples: Vec<(&Lab, f32)> = known().step_by(step).map(|(pixel, &w)| (pixel, w)).collect();
         let mut spread: Option<Self> = None;
         for _ in 0..3 {
             let (mut sum, mut square, mut total) = ([0.0f64; 3], [0.0f64; 3], 0.0f64);
-            for (pixel, &w) in image.pixels.iter().zip(weight.values()).filter(|(_, w)| **w > 0.0) {
+            for &(pixel, w) in &samples {
                 if spread.is_some_and(|s| s.distance(pixel) > 2.5) {
                     continue;
                 }
@@ -97,56 +105,48 @@ pub fn match_light(candidate: &mut LabImage, target: &LabImage, skin: &Plane, fa
     for pixel in &mut candidate.pixels {
         *pixel = std::array::from_fn(|k| wanted.mean[k] + gain[k] * (pixel[k] - own.mean[k]));
     }
+    let size = (candidate.width, candidate.height);
     let block = ((face_px / 40.0) as usize).max(1);
     let sigma = options.light_sigma * face_px / block as f32;
-    let blurred_weight = skin.shrunk(block).blurred(sigma);
-    let coarse = |image: &LabImage, k: usize| {
-        let values = image.pixels.iter().zip(skin.values()).map(|(p, &w)| w * p[k]).collect();
-        let sums = Plane::from_values(image.width, image.height, values).shrunk(block).blurred(sigma);
-        sums.zip(&blurred_weight, |s, w| s / w.max(1e-4))
-    };
-    let reach = blurred_weight.map(|w| smoothstep(0.0, 0.05, w));
-    let whole = |plane: Plane| plane.grown(block, candidate.width, candidate.height);
-    let mut changes: Vec<Plane> = Vec::with_capacity(3);
-    let mut light = None;
-    for k in 0..3 {
-        let (of_target, of_candidate) = (coarse(target, k), coarse(candidate, k));
-        let change = of_target.zip(&of_candidate, |t, c| {
-            if k == 0 {
-                options.light_share * ((t.max(1.0) / c.max(1.0)).clamp(LIGHT_GAIN.0, LIGHT_GAIN.1) - 1.0)
-            } else {
-                (options.light_share * (t - c)).clamp(-MAX_TINT, MAX_TINT)
-            }
-        });
-        changes.push(whole(change.zip(&reach, |c, r| c * r)));
-        if k == 0 {
-            light = Some(whole(of_target));
-        }
-    }
-    for (i, pixel) in candidate.pixels.iter_mut().enumerate() {
-        let [l, a, b] = [0, 1, 2].map(|k| changes[k].values()[i]);
+    let sums = shrunk_together(size, block, |i| {
+        let (w, t, c) = (skin.values()[i], target.pixels[i], candidate.pixels[i]);
+        [w, w * t[0], w * t[1], w * t[2], w * c[0], w * c[1], w * c[2]]
+    });
+    let [weight, sums @ ..] = sums.map(|plane| plane.blurred(sigma));
+    let [tl, ta, tb, cl, ca, cb] = sums.map(|sum| sum.zip(&weight, |s, w| s / w.max(1e-4)));
+    let reach = weight.map(|w| smoothstep(0.0, 0.05, w));
+    let lighten =
+        |t: f32, c: f32| options.light_share * ((t.max(1.0) / c.max(1.0)).clamp(LIGHT_GAIN.0, LIGHT_GAIN.1) - 1.0);
+    let tint = |t: f32, c: f32| (options.light_share * (t - c)).clamp(-MAX_TINT, MAX_TINT);
+    let reached = |change: Plane| change.zip(&reach, |c, r| c * r);
+    let (l, a, b) = (reached(tl.zip(&cl, lighten)), reached(ta.zip(&ca, tint)), reached(tb.zip(&cb, tint)));
+    let mut light = Plane::filled(size.0, size.1, 0.0);
+    grown_together([&l, &a, &b, &tl], block, size, |i, [l, a, b, lit]| {
+        let pixel = &mut candidate.pixels[i];
         *pixel = [pixel[0] * (1.0 + l), pixel[1] + a, pixel[2] + b];
-    }
-    if let Some(light) = light {
-        match_contrast(candidate, target, &light, skin);
-    }
+        light.values_mut()[i] = lit;
+    });
+    match_contrast(candidate, target, &light, skin);
 }
 
 /// Takes over the target's finer shading, of [`FINE_SIGMA`], by `share`: where the new face meets the old skin, and on the
 /// forehead, whose shade under the hair would be missed. `skin` says where both show skin.
 pub fn match_edge(candidate: &mut LabImage, target: &LabImage, skin: &Plane, share: &Plane, face_px: f32) {
+    let size = (candidate.width, candidate.height);
     let block = ((face_px / 80.0) as usize).max(1);
     let sigma = FINE_SIGMA * face_px / block as f32;
-    let weight = skin.shrunk(block).blurred(sigma);
-    for k in 0..3 {
-        let steps = target.pixels.iter().zip(&candidate.pixels).zip(skin.values());
-        let steps = steps.map(|((t, c), w)| w * (t[k] - c[k])).collect();
-        let steps = Plane::from_values(candidate.width, candidate.height, steps).shrunk(block).blurred(sigma);
-        let step = steps.zip(&weight, |s, w| s / (w + 0.02)).grown(block, candidate.width, candidate.height);
-        for ((pixel, &step), &share) in candidate.pixels.iter_mut().zip(step.values()).zip(share.values()) {
-            pixel[k] += share * step.clamp(-MAX_TINT, MAX_TINT);
+    let sums = shrunk_together(size, block, |i| {
+        let (w, t, c) = (skin.values()[i], target.pixels[i], candidate.pixels[i]);
+        [w, w * (t[0] - c[0]), w * (t[1] - c[1]), w * (t[2] - c[2])]
+    });
+    let [weight, steps @ ..] = sums.map(|plane| plane.blurred(sigma));
+    let [l, a, b] = steps.map(|steps| steps.zip(&weight, |s, w| s / (w + 0.02)));
+    grown_together([&l, &a, &b], block, size, |i, step| {
+        let share = share.values()[i];
+        for (value, step) in candidate.pixels[i].iter_mut().zip(step) {
+            *value += share * step.clamp(-MAX_TINT, MAX_TINT);
         }
-    }
+    });
 }
 
 /// Scales what is lighter and what is darker than the coarse light, each to the target's strength within limits: shine
@@ -174,34 +174,45 @@ fn match_contrast(candidate: &mut LabImage, target: &LabImage, light: &Plane, sk
     }
 }
 
-/// Gives a picture without colour, or toned in one, to `candidate` too: a\* and b\* become what they are at the same
-/// lightness in `target`. `seen` says where the target shows anything.
-pub fn match_monochrome(candidate: &mut LabImage, target: &LabImage, seen: &Plane) {
-    // The straight line of a* and b* over L*, and how far the pixels lie from it.
-    let (mut n, mut sl, mut sll) = (0.0f64, 0.0f64, 0.0f64);
-    let (mut s, mut sl_k, mut square) = ([0.0f64; 2], [0.0f64; 2], [0.0f64; 2]);
-    for (pixel, _) in target.pixels.iter().zip(seen.values()).filter(|(_, w)| **w > 0.0) {
-        let [l, ab @ ..] = pixel.map(f64::from);
-        (n, sl, sll) = (n + 1.0, sl + l, sll + l * l);
-        for k in 0..2 {
-            s[k] += ab[k];
-            sl_k[k] += l * ab[k];
-            square[k] += ab[k] * ab[k];
+/// A picture without colour, or toned in one: what a\* and b\* are at each lightness.
+#[derive(Clone, Copy, Debug)]
+pub struct Monochrome {
+    slope: [f64; 2],
+    offset: [f64; 2],
+}
+
+impl Monochrome {
+    /// Of `image`, where `seen` says that it shows anything; `None` if it has more than one hue.
+    pub fn of(image: &LabImage, seen: impl Fn(usize) -> bool) -> Option<Self> {
+        // The straight line of a* and b* over L*, and how far the pixels lie from it.
+        let (mut n, mut sl, mut sll) = (0.0f64, 0.0f64, 0.0f64);
+        let (mut s, mut sl_k, mut square) = ([0.0f64; 2], [0.0f64; 2], [0.0f64; 2]);
+        for (_, pixel) in image.pixels.iter().enumerate().filter(|(i, _)| seen(*i)) {
+            let [l, ab @ ..] = pixel.map(f64::from);
+            (n, sl, sll) = (n + 1.0, sl + l, sll + l * l);
+            for k in 0..2 {
+                s[k] += ab[k];
+                sl_k[k] += l * ab[k];
+                square[k] += ab[k] * ab[k];
+            }
         }
+        let spread = n * sll - sl * sl;
+        if n < 1.0 || spread <= 0.0 {
+            return None;
+        }
+        let slope: [f64; 2] = std::array::from_fn(|k| (n * sl_k[k] - sl * s[k]) / spread);
+        let offset: [f64; 2] = std::array::from_fn(|k| (s[k] - slope[k] * sl) / n);
+        let rest: f64 = (0..2).map(|k| (square[k] - offset[k] * s[k] - slope[k] * sl_k[k]).max(0.0) / n).sum();
+        (rest.sqrt() <= MONOCHROME).then_some(Self { slope, offset })
     }
-    let spread = n * sll - sl * sl;
-    if n < 1.0 || spread <= 0.0 {
-        return;
-    }
-    let slope: [f64; 2] = std::array::from_fn(|k| (n * sl_k[k] - sl * s[k]) / spread);
-    let offset: [f64; 2] = std::array::from_fn(|k| (s[k] - slope[k] * sl) / n);
-    let rest: f64 = (0..2).map(|k| (square[k] - offset[k] * s[k] - slope[k] * sl_k[k]).max(0.0) / n).sum();
-    if rest.sqrt() > MONOCHROME {
-        return;
-    }
-    for pixel in &mut candidate.pixels {
-        let l = f64::from(pixel[0]);
-        (pixel[1], pixel[2]) = ((offset[0] + slope[0] * l) as f32, (offset[1] + slope[1] * l) as f32);
+
+    /// Tones `image` alike.
+    pub fn apply(&self, image: &mut LabImage) {
+        for pixel in &mut image.pixels {
+            let l = f64::from(pixel[0]);
+            let at = |k: usize| (self.offset[k] + self.slope[k] * l) as f32;
+            (pixel[1], pixel[2]) = (at(0), at(1));
+        }
     }
 }
 
@@ -223,11 +234,11 @@ pub fn fill(candidate: &mut LabImage, valid: &Plane, source: &Plane, face_px: f3
 }
 
 /// Moves the colour of the lips toward the target's.
-pub fn match_lips(candidate: &mut LabImage, target: &LabImage, parts: &[Option<Part>], options: &ColourOptions) {
+pub fn match_lips(candidate: &mut LabImage, target: &LabImage, raster: &Raster, options: &ColourOptions) {
     let lips = Plane::from_values(
         candidate.width,
         candidate.height,
-        parts.iter().map(|p| f32::from(u8::from(*p == Some(Part::Lips)))).collect(),
+        (0..raster.pixels.len()).map(|i| f32::from(u8::from(raster.part(i) == Some(Part::Lips)))).collect(),
     );
     let (Some(own), Some(wanted)) = (Spread::of(candidate, &lips), Spread::of(target, &lips)) else { return };
     let soft = lips.blurred(1.0);
@@ -238,8 +249,8 @@ pub fn match_lips(candidate: &mut LabImage, target: &LabImage, parts: &[Option<P
 }
 
 /// Stretches lightness inside the eyes to the target's range, so that they are neither grey nor glowing.
-pub fn match_eyes(candidate: &mut LabImage, target: &LabImage, parts: &[Option<Part>]) {
-    let inside: Vec<usize> = (0..parts.len()).filter(|&i| parts[i] == Some(Part::Eye)).collect();
+pub fn match_eyes(candidate: &mut LabImage, target: &LabImage, raster: &Raster) {
+    let inside: Vec<usize> = (0..raster.pixels.len()).filter(|&i| raster.part(i) == Some(Part::Eye)).collect();
     if inside.len() < 20 {
         return;
     }
@@ -284,14 +295,11 @@ mod tests {
     #[test]
     fn a_grey_picture_stays_grey_and_a_coloured_one_coloured() {
         let mut candidate = shaded([60.0, 12.0, 15.0], 0.3);
-        let seen = Plane::filled(80, 80, 1.0);
         let mut grey = shaded([45.0, 0.0, 0.0], 0.3);
-        match_monochrome(&mut candidate, &grey, &seen);
+        Monochrome::of(&grey, |_| true).unwrap().apply(&mut candidate);
         assert!(candidate.pixels.iter().all(|p| p[1].abs() < 0.1 && p[2].abs() < 0.1));
         grey.pixels[..3200].iter_mut().for_each(|p| p[1] = 12.0);
-        let mut candidate = shaded([60.0, 12.0, 15.0], 0.3);
-        match_monochrome(&mut candidate, &grey, &seen);
-        assert_eq!(candidate.pixels[0][2], 15.0);
+        assert!(Monochrome::of(&grey, |_| true).is_none());
     }
 
     #[test]

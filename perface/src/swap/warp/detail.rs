@@ -1,5 +1,6 @@
 //! The candidate as sharp and as grainy as the target.
 
+use super::raster::Raster;
 use super::topology::Part;
 use crate::lab::LabImage;
 use crate::plane::Plane;
@@ -16,35 +17,37 @@ const MAX_GRAIN: f32 = 5.0;
 /// Blurs `candidate` where it is sharper than `target`, and gives it the target's grain where it is smoother.
 ///
 /// `skin` in `[0, 1]` says where both show skin; grain is added there alone, so that no feature is doubled.
-pub fn match_detail(candidate: &mut LabImage, target: &LabImage, skin: &Plane, parts: &[Option<Part>]) {
-    let features = |image: &LabImage| -> f32 {
-        let fine = fine_structure(image);
-        let inside = fine.values().iter().zip(parts).filter(|(_, p)| p.is_some_and(|p| p != Part::Outside));
+pub fn match_detail(candidate: &mut LabImage, target: &LabImage, skin: &Plane, raster: &Raster) {
+    let features = |fine: &Plane| -> f32 {
+        let inside = fine.values().iter().zip(&raster.pixels);
+        let inside = inside.filter(|(_, pixel)| pixel.is_some_and(|(part, _)| part != Part::Outside));
         let (sum, count) = inside.fold((0.0, 0.0), |(s, n), (v, _)| (s + v * v, n + 1.0));
         (sum / f32::max(count, 1.0)).sqrt()
     };
-    let wanted = features(target);
-    let mut own = features(candidate);
-    let sharp = candidate.clone();
-    for sigma in BLURS_PX {
-        if own <= wanted * SHARPNESS_SLACK {
-            break;
+    let grain = fine_structure(target);
+    let wanted = features(&grain);
+    let mut fine = fine_structure(candidate);
+    if features(&fine) > wanted * SHARPNESS_SLACK {
+        let sharp = candidate.clone();
+        for sigma in BLURS_PX {
+            *candidate = blurred(&sharp, sigma);
+            fine = fine_structure(candidate);
+            if features(&fine) <= wanted * SHARPNESS_SLACK {
+                break;
+            }
         }
-        *candidate = blurred(&sharp, sigma);
-        own = features(candidate);
     }
-    add_grain(candidate, target, skin);
+    add_grain(candidate, &fine, &grain, skin);
 }
 
-fn add_grain(candidate: &mut LabImage, target: &LabImage, skin: &Plane) {
-    let (own, grain) = (fine_structure(candidate), fine_structure(target));
+fn add_grain(candidate: &mut LabImage, own: &Plane, grain: &Plane, skin: &Plane) {
     let energy = |plane: &Plane| -> f32 {
         // Small values alone: edges of features are not grain.
         let values = plane.values().iter().zip(skin.values()).filter(|(v, w)| **w > 0.9 && v.abs() < MAX_GRAIN);
         let (sum, count) = values.fold((0.0, 0.0), |(s, n), (v, _)| (s + v * v, n + 1.0));
         sum / f32::max(count, 1.0)
     };
-    let (own, wanted) = (energy(&own), energy(&grain));
+    let (own, wanted) = (energy(own), energy(grain));
     if wanted <= own || wanted <= 0.0 {
         return;
     }
@@ -102,10 +105,15 @@ fn gaussian(plane: &Plane, sigma_px: f32) -> Plane {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::swap::warp::raster::Texel;
 
     fn noisy(contrast: f32) -> LabImage {
         let noise = |i: usize| contrast * (((i * 7919) % 1009) as f32 / 504.0 - 1.0);
         LabImage { width: 60, height: 60, pixels: (0..3600).map(|i| [60.0 + noise(i), 12.0, 15.0]).collect() }
+    }
+
+    fn skin() -> Raster {
+        Raster { width: 60, height: 60, pixels: vec![Some((Part::Skin, Texel::default())); 3600] }
     }
 
     fn roughness(image: &LabImage) -> f32 {
@@ -116,7 +124,7 @@ mod tests {
     #[test]
     fn a_smooth_candidate_gets_the_targets_grain() {
         let (mut candidate, target) = (noisy(0.0), noisy(3.0));
-        match_detail(&mut candidate, &target, &Plane::filled(60, 60, 1.0), &vec![Some(Part::Skin); 3600]);
+        match_detail(&mut candidate, &target, &Plane::filled(60, 60, 1.0), &skin());
         let (got, want) = (roughness(&candidate), roughness(&target));
         assert!((got / want - 1.0).abs() < 0.2, "{got} beside {want}");
     }
@@ -124,7 +132,7 @@ mod tests {
     #[test]
     fn a_sharper_candidate_is_blurred() {
         let (mut candidate, target) = (noisy(6.0), noisy(1.5));
-        match_detail(&mut candidate, &target, &Plane::filled(60, 60, 1.0), &vec![Some(Part::Skin); 3600]);
+        match_detail(&mut candidate, &target, &Plane::filled(60, 60, 1.0), &skin());
         assert!(roughness(&candidate) < 1.6 * roughness(&target));
     }
 }

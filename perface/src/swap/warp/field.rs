@@ -29,6 +29,16 @@ impl Default for FieldOptions {
     }
 }
 
+impl FieldOptions {
+    /// The same with the candidate's shape exaggerated away from the target's.
+    #[must_use]
+    pub fn farther(&self) -> Self {
+        Self { follow: FARTHER * self.follow, max_shift: FARTHER * self.max_shift, ..self.clone() }
+    }
+}
+
+/// How much larger the way of an exaggerated shape is.
+const FARTHER: f32 = 1.8;
 /// Share of the oval's movement that the rings take, from the inside out.
 const RING_SHARES: [f32; RING_RADII.len()] = [0.8, 0.4, 0.0];
 /// Lids opened less than this share of the eye's width are shut.
@@ -133,8 +143,8 @@ fn with_jaw_of(target: &[Point3], candidate: &[Point3]) -> Vec<Point3> {
 fn move_eye(eye: &[usize; 16], target: &[Point3], candidate: &[Point3], shift: &mut [Point3]) {
     let [outer, inner] = [eye[0], eye[8]];
     let depth = scale(add(shift[outer], shift[inner]), 0.5)[2];
-    let wanted = opening(eye, target);
-    let stretch = (wanted / opening(eye, candidate).max(SHUT)).clamp(0.0, 2.5);
+    let [wanted, own] = [target, candidate].map(|shape| true_opening(opening(eye, shape)));
+    let stretch = (wanted / own.max(SHUT)).clamp(0.0, 2.5);
     let (from, to) = (add(target[outer], shift[outer]), add(target[inner], shift[inner]));
     for &i in eye.iter().filter(|&&i| i != outer && i != inner) {
         let (along, across) = local(candidate[i], candidate[outer], candidate[inner]);
@@ -169,6 +179,16 @@ fn opening(ring: &[usize], shape: &[Point3]) -> f32 {
     let half = ring.len() / 2;
     let across = |i: usize| local(shape[i], shape[ring[0]], shape[ring[half]]).1;
     (1..half).map(|k| across(ring[ring.len() - k]) - across(ring[k])).fold(0.0, f32::max)
+}
+
+/// How far lids really are apart that the mesh shows `opening` eye widths apart.
+///
+/// The network was taught with open eyes and hardly lowers the lids: squinting eyes still measure .20 to .23, where open ones
+/// measure .3.
+fn true_opening(opening: f32) -> f32 {
+    const OPEN: f32 = 0.3;
+    const SHUT_IN_MESH: f32 = 0.15;
+    if opening < OPEN { OPEN * ((opening - SHUT_IN_MESH) / (OPEN - SHUT_IN_MESH)).max(0.0) } else { opening }
 }
 
 /// Coordinates of `p` on the axis from `a` to `b` and across it (down the picture is positive), in lengths of a–b.
@@ -275,20 +295,24 @@ mod tests {
     }
 
     #[test]
-    fn lids_keep_the_targets_opening() {
+    fn lids_are_opened_as_far_as_the_targets_really_are() {
         let (mean, pose) = frontal();
-        let squint: Vec<_> = (0..POINTS)
-            .map(|i| {
-                let mut p = mean[i];
-                if EYES.iter().any(|eye| eye.contains(&i)) {
-                    p[1] = mean[33][1] + 0.4 * (p[1] - mean[33][1]);
-                }
-                p
-            })
-            .collect();
-        let moved = destination(&squint, &mean, &pose, &FieldOptions::default());
-        for (got, want) in eye_openings(&moved).iter().zip(eye_openings(&squint)) {
-            assert!((got - want).abs() < 0.03, "opened {got}, wanted {want}");
+        let squint = |share: f32| -> Vec<Point3> {
+            let lids = |i: usize| EYES.iter().any(|eye| eye.contains(&i));
+            (0..POINTS)
+                .map(|i| {
+                    let [x, y, z] = mean[i];
+                    [x, if lids(i) { mean[33][1] + share * (y - mean[33][1]) } else { y }, z]
+                })
+                .collect()
+        };
+        for share in [1.0, 0.8, 0.6] {
+            let target = squint(share);
+            let moved = destination(&target, &mean, &pose, &FieldOptions::default());
+            for (got, shown) in eye_openings(&moved).iter().zip(eye_openings(&target)) {
+                let want = true_opening(shown);
+                assert!((got - want).abs() < 0.03, "opened {got}, wanted {want}, the mesh shows {shown}");
+            }
         }
     }
 

@@ -80,6 +80,11 @@ impl Evidence {
         self.bridge > STRONG_BRIDGE || rims || self.are_dark()
     }
 
+    /// Whether the rims are so faint that what is left of them outside the face is not noticed where they are taken off.
+    pub fn are_faint(&self) -> bool {
+        self.below.iter().all(|&contrast| contrast < FAINT_RIM) && !self.are_dark()
+    }
+
     /// What to keep of the glasses, in the frontal view.
     pub fn kept(&self) -> Plane {
         let lines = &self.lines;
@@ -132,6 +137,8 @@ const STRONG_BRIDGE: f32 = 10.0;
 const BRIDGE: f32 = 4.6;
 /// Contrast that rims alone must have: bags below the eyes reach 9.
 const STRONG_RIM: f32 = 13.0;
+/// Contrast below which both rims are faint; black plastic reaches 25 and more.
+const FAINT_RIM: f32 = 22.0;
 /// Rims and bridge have together at least this contrast.
 const ENOUGH: f32 = 14.0;
 
@@ -319,6 +326,7 @@ mod tests {
     fn rims_are_found_and_kept_but_not_what_is_seen_through_them() {
         let evidence = Evidence::of(&view(rims));
         assert!(evidence.found() && !evidence.are_dark(), "{:?} {}", evidence.below, evidence.bridge);
+        assert!(!evidence.are_faint(), "black rims");
         let kept = evidence.kept();
         assert!(frontal::at(&kept, [0.235, -0.045]) > 0.9, "rim");
         assert!(frontal::at(&kept, [0.0, -0.23]) > 0.9, "bridge");

@@ -1,39 +1,45 @@
 //! The built-in engine: the candidate's picture bent into the target's pose, expression and light.
 //!
 //! ```text
-//! meshes ─▶ pose ─▶ field (where each point goes) ─▶ raster ─▶ both pictures at each pixel
-//!        ─▶ occlusion (hair, beard, glasses stay) ─▶ colour, detail ─▶ blend ─▶ patch and mask
+//! once for a target    ─▶ base: pose, patch, occlusion (hair, beard, glasses stay)
+//! once for a candidate ─▶ donor: its skin alone
+//! for both together    ─▶ field (where each point goes) ─▶ raster ─▶ both pictures at each pixel
+//!                      ─▶ colour, detail ─▶ blend ─▶ patch and mask
 //! ```
 //!
 //! The target itself is bent by the same field, so that its hair and neck meet the new outline; beyond the last ring,
 //! and outside the mask, no pixel changes. Faces wider than [`WarpOptions::work_face_px`] are worked on at that width; what is
 //! finer then comes from the target's own skin. Everything is computed in photo axes, so any roll is as good as another.
 
+mod base;
 pub(crate) mod colour;
 mod detail;
+mod donor;
 pub(crate) mod field;
 mod frontal;
 pub(crate) mod glasses;
 pub mod look;
 pub(crate) mod occlusion;
+mod patch;
 pub(crate) mod pose;
 pub(crate) mod raster;
 pub mod topology;
 #[rustfmt::skip]
 mod topology_table;
 
-use image::{GrayImage, RgbImage, imageops};
+use image::{RgbImage, RgbaImage};
 
-use super::{Material, Portrait, Refusal, Swap, Swapper, Target};
+use super::{Manner, Material, Portrait, Prepared, Refusal, Swap, Swapper, Target};
 use crate::blend::{self, SeamOptions};
-use crate::geometry::{Point, Rect};
+use crate::geometry::Rect;
 use crate::lab::{LabImage, from_srgb, sample, to_srgb};
 use crate::mesh::Mesh;
 use crate::plane::Plane;
+use base::Base;
 pub use colour::ColourOptions;
+pub use donor::SkinLevels;
 pub use field::FieldOptions;
 use field::smoothstep;
-use occlusion::{Front, Skin};
 use pose::{Point3, Pose};
 use raster::{Raster, Texel};
 use topology::{MEAN_SHAPE, OVAL, POINTS, Part, RADIUS, RING_RADII, WIDE_TRIANGLES};
@@ -41,8 +47,10 @@ use topology::{MEAN_SHAPE, OVAL, POINTS, Part, RADIUS, RING_RADII, WIDE_TRIANGLE
 /// What the engine refuses, and how far it goes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct WarpOptions {
-    /// Faces turned farther from the camera are refused, in radians.
+    /// Faces turned farther from the camera in any direction are refused, in radians.
     pub max_off_axis_rad: f32,
+    /// So are faces turned farther to a side, where the cheek that is turned away ends in a line, in radians.
+    pub max_yaw_rad: f32,
     /// Narrower faces are refused, in pixels.
     pub min_face_px: f32,
     /// Wider faces are worked on at this width, in pixels: what candidates' pictures hold.
@@ -63,6 +71,7 @@ impl Default for WarpOptions {
     fn default() -> Self {
         Self {
             max_off_axis_rad: 0.65,
+            max_yaw_rad: 0.524,
             min_face_px: 24.0,
             work_face_px: 320.0,
             min_inside: 0.9,
@@ -80,6 +89,8 @@ const MAX_SEAM_STEP: f32 = 14.0;
 const SEAM_REACH: f32 = 0.08;
 /// Where the mask ends, as a share of the oval's radius: on the forehead, at the temples and cheeks, along the jaw.
 const EDGE: [f32; 3] = [1.26, 1.0, 1.02];
+/// The new face reaches nowhere farther than this, as a share of the oval's radius.
+const SEEN_RADIUS: f32 = 1.3;
 /// As far out the forehead's light is compared, as a share of the oval's radius.
 const LIT_RADIUS: f32 = 1.2;
 /// Where the forehead begins to take over the target's finer shading, and where it does so fully: heights in the
@@ -112,6 +123,10 @@ impl Warp {
         if pose.off_axis_rad() > self.options.max_off_axis_rad {
             return Err(Refusal::Profile { off_axis_rad: pose.off_axis_rad() });
         }
+        let yaw_rad = pose.yaw_rad().abs();
+        if yaw_rad > self.options.max_yaw_rad {
+            return Err(Refusal::Profile { off_axis_rad: yaw_rad });
+        }
         let photo = Rect::from_xywh(0.0, 0.0, target.photo.width() as f32, target.photo.height() as f32);
         let inside = points.iter().filter(|p| p[0] >= 0.0 && p[1] >= 0.0 && p[0] < photo.right && p[1] < photo.bottom);
         let share = inside.count() as f32 / POINTS as f32;
@@ -123,12 +138,31 @@ impl Warp {
 }
 
 impl Swapper for Warp {
-    fn swap(&self, target: &Target, candidate: &Material) -> Result<Swap, Refusal> {
-        let pose = self.pose(target)?;
-        let patch = Patch::cut(target, &pose, self.options.work_face_px);
-        let shape = Shape::of(target.mesh, &pose, candidate, &self.options)?;
-        let (work, mask, keep) = self.build(&patch, &shape)?;
-        Ok(patch.finish(&work, &mask, &keep))
+    fn prepare<'a>(&'a self, target: Target<'a>) -> Result<Box<dyn Prepared + 'a>, Refusal> {
+        let pose = self.pose(&target)?;
+        Ok(Box::new(Ready { base: Base::of(target, pose, &self.options)?, options: &self.options }))
+    }
+}
+
+/// A target made ready.
+struct Ready<'a> {
+    base: Base<'a>,
+    options: &'a WarpOptions,
+}
+
+impl Prepared for Ready<'_> {
+    fn further(&self) -> &'static [Manner] {
+        if self.base.has_glasses { &[Manner::Farther, Manner::WithoutGlasses] } else { &[Manner::Farther] }
+    }
+
+    fn swap(&self, candidate: &Material, manner: Manner) -> Result<Swap, Refusal> {
+        let field = match manner {
+            Manner::Usual => self.options.field.clone(),
+            Manner::Farther | Manner::WithoutGlasses => self.options.field.farther(),
+        };
+        let shape = Shape::of(&self.base, candidate, &field)?;
+        let (work, mask, keep) = self.build(&shape, manner);
+        Ok(self.base.patch.finish(&work, &mask, &keep))
     }
 }
 
@@ -139,95 +173,21 @@ fn usable(mesh: &Mesh, min_presence: f32) -> bool {
         && mesh.points_px.iter().flatten().all(|v| v.is_finite() && v.abs() < 1e6)
 }
 
-/// The part of the photo that may change, at the size it is worked on.
-struct Patch {
-    /// At photo resolution.
-    original: RgbImage,
-    origin: (u32, u32),
-    /// At working resolution.
-    work: RgbImage,
-    /// Working pixels per photo pixel, along x and y.
-    scale: [f32; 2],
-    /// Width of the face in working pixels.
-    face_px: f32,
-}
-
-impl Patch {
-    fn cut(target: &Target, pose: &Pose, work_face_px: f32) -> Self {
-        let wide = field::widened(&target.mesh.points_px, pose);
-        let rect = Rect::around(wide.iter().map(|p| Point::new(p[0], p[1])));
-        let rect = rect.unwrap_or(Rect::from_ltrb(0.0, 0.0, 1.0, 1.0));
-        let bound = |v: f32, limit: u32| v.clamp(0.0, limit as f32) as u32;
-        let (left, top) = (bound(rect.left - 1.0, target.photo.width()), bound(rect.top - 1.0, target.photo.height()));
-        let right = bound(rect.right + 2.0, target.photo.width()).max(left + 1);
-        let bottom = bound(rect.bottom + 2.0, target.photo.height()).max(top + 1);
-        let original = imageops::crop_imm(target.photo, left, top, right - left, bottom - top).to_image();
-        let wanted = (work_face_px / pose.scale()).min(1.0);
-        let work = if wanted < 1.0 {
-            let size = |length: u32| ((length as f32 * wanted).round() as u32).max(1);
-            imageops::resize(&original, size(original.width()), size(original.height()), imageops::FilterType::Triangle)
-        } else {
-            original.clone()
-        };
-        let scale = [work.width() as f32 / original.width() as f32, work.height() as f32 / original.height() as f32];
-        Self { face_px: pose.scale() * wanted, original, origin: (left, top), work, scale }
-    }
-
-    /// A point of the photo in working pixels; depth is scaled alike.
-    fn to_work(&self, p: Point3) -> Point3 {
-        let at = |v: f32, origin: u32, scale: f32| (v - origin as f32 + 0.5) * scale - 0.5;
-        [at(p[0], self.origin.0, self.scale[0]), at(p[1], self.origin.1, self.scale[1]), p[2] * self.scale[0]]
-    }
-
-    /// The result at photo resolution. `keep` is the share of the target's own finest detail to be kept.
-    fn finish(self, work: &RgbImage, mask: &Plane, keep: &Plane) -> Swap {
-        let to_byte = |v: f32| (v * 255.0).round() as u8;
-        let (width, height) = self.original.dimensions();
-        let same_size = self.work.dimensions() == (width, height);
-        let mut gray = GrayImage::new(width, height);
-        let mut patch = self.original.clone();
-        for (x, y, pixel) in patch.enumerate_pixels_mut() {
-            let at = [(x as f32 + 0.5) * self.scale[0] - 0.5, (y as f32 + 0.5) * self.scale[1] - 0.5];
-            let value = if same_size { mask.values()[(y * width + x) as usize] } else { mask.sample(at) };
-            if value <= 0.0 {
-                continue;
-            }
-            gray.put_pixel(x, y, image::Luma([to_byte(value.min(1.0)).max(1)]));
-            if same_size {
-                *pixel = *work.get_pixel(x, y);
-            } else {
-                let (new, old) = (sample(work, at[0], at[1]), sample(&self.work, at[0], at[1]));
-                let keep = keep.sample(at);
-                for k in 0..3 {
-                    let fine = f32::from(pixel.0[k]) - old[k];
-                    pixel.0[k] = (new[k] + keep * fine).round().clamp(0.0, 255.0) as u8;
-                }
-            }
-        }
-        Swap { patch, patch_origin: self.origin, mask: gray }
-    }
-}
-
-/// The three widened meshes of one swap.
+/// The widened meshes of one swap beside the target's.
 struct Shape<'a> {
-    /// Target and destination, in photo pixels.
-    target: Vec<Point3>,
+    /// Where the target's points go, in photo pixels.
     destination: Vec<Point3>,
     /// The candidate's picture that fits the expression better, and its mesh in that picture's pixels.
-    portrait: &'a Portrait,
+    skin: &'a SkinLevels,
     candidate: Vec<Point3>,
     /// Candidate pixels per photo pixel.
     candidate_scale: f32,
-    /// Of the target: lips apart in mouth widths, lids apart in eye widths.
-    mouth_opening: f32,
-    eye_openings: [f32; 2],
 }
 
 impl<'a> Shape<'a> {
-    fn of(mesh: &Mesh, pose: &Pose, material: &'a Material, options: &WarpOptions) -> Result<Self, Refusal> {
-        let points = &mesh.points_px;
+    fn of(base: &Base, material: &'a Material, options: &FieldOptions) -> Result<Self, Refusal> {
+        let (points, pose, target) = (&base.mesh.points_px, &base.pose, &base.frontal);
         let frontal = |points: &[Point3]| -> Vec<Point3> { points.iter().map(|&p| pose.undo(p)).collect() };
-        let target = frontal(points);
         // The candidate's points laid over the target, in the target's frontal frame.
         let posed = |portrait: &Portrait| {
             let own = portrait.mesh();
@@ -238,73 +198,40 @@ impl<'a> Shape<'a> {
         let twin = material.twin.as_ref().and_then(|twin| Some((twin, posed(twin)?)));
         let (portrait, candidate) = match twin {
             Some((twin, smiling)) => {
-                let (shape, share) = field::matching_expression(&target, &neutral, &smiling);
+                let (shape, share) = field::matching_expression(target, &neutral, &smiling);
                 (if share > 0.5 { twin } else { &material.neutral }, shape)
             }
             None => (&material.neutral, neutral),
         };
-        let destination = field::destination(&target, &candidate, pose, &options.field);
+        let destination = field::destination(target, &candidate, pose, options);
         let own_pose = Pose::of_mesh(&portrait.mesh().points_px).ok_or(Refusal::BadCandidate)?;
         Ok(Self {
-            target: field::widened(points, pose),
+            skin: portrait.skin().ok_or(Refusal::BadCandidate)?,
             destination: destination.iter().map(|&p| pose.apply(p)).collect(),
             candidate: field::widened(&portrait.mesh().points_px, &own_pose),
-            portrait,
             candidate_scale: pose.scale() / own_pose.scale(),
-            mouth_opening: field::mouth_opening(&target),
-            eye_openings: field::eye_openings(&target),
         })
     }
 }
 
-impl Warp {
+impl Ready<'_> {
     /// The new patch at working size, its mask, and where the target's finest detail may stay.
-    fn build(&self, patch: &Patch, shape: &Shape) -> Result<(RgbImage, Plane, Plane), Refusal> {
-        let (level, halvings) = shape.portrait.level_for(shape.candidate_scale * patch.scale[0]);
-        let raster = rastered(patch, shape, halvings);
-        let parts: Vec<Option<Part>> = raster.pixels.iter().map(|p| p.map(|p| p.0)).collect();
-        let target = seen(&raster, &patch.work, |texel| texel.target_px);
-        let mut candidate = seen(&raster, level, |texel| texel.candidate_px);
-        let face_px = patch.face_px;
-
-        let places: Vec<Point3> = shape.target.iter().map(|&p| patch.to_work(p)).collect();
-        let (view, _) = frontal::view(&patch.work, &places);
-        let target_skin = Skin::of(&target, &raster, face_px).ok_or(Refusal::Covered { share: 1.0 })?;
-        let front = Front::of(&target, &target_skin, &view, &raster, face_px);
-        let front = front.map_err(|share| Refusal::Covered { share })?;
-        let candidate_skin = Skin::of(&candidate, &raster, face_px).ok_or(Refusal::BadCandidate)?;
-        let valid = valid_skin(&candidate_skin, &raster, face_px);
-        let source = masked(&valid, &raster, |part, texel| {
-            part == Part::Skin && texel.radius < 0.97 && texel.frontal[0].abs() < 0.44
-        });
-        colour::fill(&mut candidate, &valid, &source, face_px);
-
-        // Where the light is compared: inside the face shade and redness are light and skin; only where hair may hang
-        // must a pixel look like skin.
-        let clear = target_skin.likelihood.zip(&front.keep, |skin, keep| skin * (1.0 - keep));
-        let skin = masked_by(&raster, |i, part, texel| match part {
-            Part::Skin if texel.radius < 1.0 => {
-                let doubt = occlusion::hair_zone(texel.frontal, texel.radius);
-                (1.0 - doubt * (1.0 - clear.values()[i])) * (1.0 - front.keep.values()[i])
-            }
-            Part::Outside if texel.radius < LIT_RADIUS && texel.frontal[1] < -0.3 => clear.values()[i],
-            _ => 0.0,
-        });
+    fn build(&self, shape: &Shape, manner: Manner) -> (RgbImage, Plane, Plane) {
+        let (base, face_px) = (&self.base, self.base.patch.face_px);
+        let (level, halvings) = shape.skin.level_for(shape.candidate_scale * base.patch.scale[0]);
+        let raster = rastered(base, shape, halvings);
+        let Layers { target, mut candidate, keep, clear, both, skin, edge, inside } =
+            self.layers(&raster, level, manner);
 
         colour::match_light(&mut candidate, &target, &skin, face_px, &self.options.colour);
-        let edge = masked_by(&raster, |_, part, texel| {
-            let [_, y] = texel.frontal;
-            let forehead = 0.8 * smoothstep(FOREHEAD.0, FOREHEAD.1, y);
-            let share = smoothstep(0.86, 0.98, texel.radius).max(forehead);
-            if matches!(part, Part::Skin | Part::Outside) { share } else { 0.0 }
-        });
         colour::match_edge(&mut candidate, &target, &skin, &edge, face_px);
-        colour::match_lips(&mut candidate, &target, &parts, &self.options.colour);
-        colour::match_eyes(&mut candidate, &target, &parts);
-        detail::match_detail(&mut candidate, &target, &skin, &parts);
+        colour::match_lips(&mut candidate, &target, &raster, &self.options.colour);
+        colour::match_eyes(&mut candidate, &target, &raster);
+        detail::match_detail(&mut candidate, &target, &skin, &raster);
 
-        let whole = self.alpha(&raster, shape, face_px);
-        let alpha = whole.zip(&front.keep, |a, keep| a * (1.0 - keep));
+        // How much of the candidate is seen, before anything in front of the face is kept.
+        let whole = inside.blurred(0.008 * face_px);
+        let alpha = whole.zip(&keep, |a, keep| a * (1.0 - keep));
         let seam = SeamOptions {
             block_px: ((face_px / 48.0) as usize).max(1),
             reach_px: SEAM_REACH * face_px,
@@ -313,29 +240,107 @@ impl Warp {
         // Pixels that are part hair must not give their colour to the skin beside them.
         let trust = clear.blurred(0.01 * face_px).map(|v| smoothstep(0.75, 0.97, v));
         blend::without_seam(&mut candidate, &target, &whole, &trust, &seam);
-        colour::match_monochrome(&mut candidate, &target, &masked(&ones(&raster), &raster, |_, _| true));
+        if let Some(tone) = &base.monochrome {
+            tone.apply(&mut candidate);
+        }
         let mixed = blend::mixed(&candidate, &target, &alpha);
-        let (work, mask) = painted(patch, &raster, &mixed, &alpha);
-        let both = clear.zip(&candidate_skin.likelihood, |t, c| t * c);
-        let keep = alpha.zip(&masked(&both, &raster, |part, _| part == Part::Skin), |a, s| 1.0 - a * (1.0 - s));
-        Ok((work, mask, keep))
+        let (work, mask) = painted(&base.patch.work, &raster, &mixed, &alpha);
+        (work, mask, alpha.zip(&both, |a, s| 1.0 - a * (1.0 - s)))
     }
 
-    /// How much of the candidate is seen at each pixel, before anything in front of the face is kept.
-    fn alpha(&self, raster: &Raster, shape: &Shape, face_px: f32) -> Plane {
-        let feather = self.options.feather;
-        let inside = raster.pixels.iter().map(|pixel| {
-            let Some((part, texel)) = pixel else { return 0.0 };
+    /// What is known of each pixel.
+    fn layers(&self, raster: &Raster, level: &RgbaImage, manner: Manner) -> Layers {
+        let base = &self.base;
+        let plane = || Plane::filled(raster.width, raster.height, 0.0);
+        let image = || LabImage {
+            width: raster.width,
+            height: raster.height,
+            pixels: vec![[0.0; 3]; raster.width * raster.height],
+        };
+        let (mut target, mut candidate) = (image(), image());
+        let [mut keep, mut clear, mut both, mut skin, mut edge, mut inside] = std::array::from_fn(|_| plane());
+        for (i, pixel) in raster.pixels.iter().enumerate() {
+            let Some((part, texel)) = pixel else { continue };
+            let [l, a, b, likely, kept, bare] = base.at(texel.target_px);
+            // Glasses that come off still tell nothing of the skin's light.
+            let shown = if manner == Manner::WithoutGlasses { bare } else { kept };
+            target.pixels[i] = [l, a, b];
+            if texel.radius > SEEN_RADIUS {
+                // Only the target is moved here.
+                keep.values_mut()[i] = shown;
+                clear.values_mut()[i] = likely * (1.0 - kept);
+                continue;
+            }
+            let [r, g, b, own] = sample_rgba(level, texel.candidate_px);
+            candidate.pixels[i] = from_srgb([r, g, b]);
+            let free = likely * (1.0 - kept);
+            (keep.values_mut()[i], clear.values_mut()[i]) = (shown, free);
+            let [_, y] = texel.frontal;
+            // Where the light is compared: inside the face shade and redness are light and skin; only where hair may
+            // hang must a pixel look like skin.
+            skin.values_mut()[i] = match part {
+                Part::Skin if texel.radius < 1.0 => {
+                    let doubt = occlusion::hair_zone(texel.frontal, texel.radius);
+                    (1.0 - doubt * (1.0 - free)) * (1.0 - kept)
+                }
+                Part::Outside if texel.radius < LIT_RADIUS && y < -0.3 => free,
+                _ => 0.0,
+            };
+            if matches!(part, Part::Skin | Part::Outside) {
+                let forehead = 0.8 * smoothstep(FOREHEAD.0, FOREHEAD.1, y);
+                edge.values_mut()[i] = smoothstep(0.86, 0.98, texel.radius).max(forehead);
+            }
+            if *part == Part::Skin {
+                both.values_mut()[i] = free * own / 255.0;
+            }
             let hole = match part {
-                Part::Mouth => shape.mouth_opening > OPEN_MOUTH,
-                Part::Eye => shape.eye_openings[usize::from(texel.frontal[0] > 0.0)] < CLOSED_EYE,
+                Part::Mouth => base.mouth_opening > OPEN_MOUTH,
+                Part::Eye => base.eye_openings[usize::from(texel.frontal[0] > 0.0)] < CLOSED_EYE,
                 _ => false,
             };
-            let edge = edge_radius(texel.frontal);
-            if hole { 0.0 } else { smoothstep(edge, edge - feather, texel.radius) }
-        });
-        Plane::from_values(raster.width, raster.height, inside.collect()).blurred(0.008 * face_px)
+            if !hole {
+                let end = edge_radius(texel.frontal);
+                inside.values_mut()[i] = smoothstep(end, end - self.options.feather, texel.radius);
+            }
+        }
+        Layers { target, candidate, keep, clear, both, skin, edge, inside }
     }
+}
+
+/// What is known of each pixel of a raster.
+struct Layers {
+    target: LabImage,
+    /// Black beyond [`SEEN_RADIUS`].
+    candidate: LabImage,
+    /// Share of the target to be kept in front.
+    keep: Plane,
+    /// Where the target shows skin and nothing before it.
+    clear: Plane,
+    /// Where both show skin inside the face.
+    both: Plane,
+    /// Where the light is compared.
+    skin: Plane,
+    /// How far the target's finer shading is taken over.
+    edge: Plane,
+    /// Where the new face is.
+    inside: Plane,
+}
+
+/// The colour and alpha of `picture` between pixel centres; the border goes on outside.
+fn sample_rgba(picture: &RgbaImage, [x, y]: [f32; 2]) -> [f32; 4] {
+    let (width, height) = (picture.width() as usize, picture.height() as usize);
+    let (x, y) = (x.clamp(0.0, width as f32 - 1.0), y.clamp(0.0, height as f32 - 1.0));
+    let (left, top) = (x as usize, y as usize);
+    let (fx, fy) = (x - left as f32, y - top as f32);
+    let (right, bottom) = ((left + 1).min(width - 1), (top + 1).min(height - 1));
+    let pixels = picture.as_raw().as_chunks::<4>().0;
+    let corners = [(left, top), (right, top), (left, bottom), (right, bottom)];
+    let [a, b, c, d] = corners.map(|(x, y)| pixels[y * width + x]);
+    std::array::from_fn(|k| {
+        let [a, b, c, d] = [a, b, c, d].map(|pixel| f32::from(pixel[k]));
+        let above = a + fx * (b - a);
+        above + fy * (c + fx * (d - c) - above)
+    })
 }
 
 /// Where the mask ends in the direction of a point of the mean frontal face.
@@ -346,27 +351,28 @@ fn edge_radius([x, y]: [f32; 2]) -> f32 {
 }
 
 /// Paints the destination mesh, each point knowing its place in both pictures.
-fn rastered(patch: &Patch, shape: &Shape, halvings: u32) -> Raster {
+fn rastered(base: &Base, shape: &Shape, halvings: u32) -> Raster {
     let shrink = 1.0 / f32::from(2u16.saturating_pow(halvings));
-    let places: Vec<Point3> = shape.destination.iter().map(|&p| patch.to_work(p)).collect();
-    let frontal_wide = MEAN_SHAPE
-        .iter()
-        .map(|p| [p[0], p[1]])
-        .chain(RING_RADII.iter().flat_map(|r| OVAL.iter().map(move |&i| [MEAN_SHAPE[i][0] * r, MEAN_SHAPE[i][1] * r])));
-    let texels: Vec<Texel> = shape
-        .target
+    let places: Vec<Point3> = shape.destination.iter().map(|&p| base.patch.to_work(p)).collect();
+    let texels: Vec<Texel> = base
+        .wide
         .iter()
         .zip(&shape.candidate)
-        .zip(frontal_wide)
+        .zip(frontal_wide())
         .zip(RADIUS.iter())
-        .map(|(((&target, candidate), frontal), &radius)| {
-            let [x, y, _] = patch.to_work(target);
+        .map(|(((&[x, y, _], candidate), frontal), &radius)| {
             let candidate_px = [0, 1].map(|k| (candidate[k] + 0.5) * shrink - 0.5);
             Texel { target_px: [x, y], candidate_px, frontal, radius }
         })
         .collect();
-    let size = (patch.work.width() as usize, patch.work.height() as usize);
+    let size = (base.patch.work.width() as usize, base.patch.work.height() as usize);
     raster::paint(size, &WIDE_TRIANGLES, &places, &texels)
+}
+
+/// The points of the widened mean shape, seen from the front.
+fn frontal_wide() -> impl Iterator<Item = [f32; 2]> {
+    let rings = RING_RADII.iter().flat_map(|r| OVAL.iter().map(move |&i| [MEAN_SHAPE[i][0] * r, MEAN_SHAPE[i][1] * r]));
+    MEAN_SHAPE.iter().map(|p| [p[0], p[1]]).chain(rings)
 }
 
 /// The picture as each pixel of the raster sees it; black where it sees nothing.
@@ -381,29 +387,6 @@ pub(crate) fn seen(raster: &Raster, picture: &RgbImage, place: impl Fn(&Texel) -
     LabImage { width: raster.width, height: raster.height, pixels: pixels.collect() }
 }
 
-fn ones(raster: &Raster) -> Plane {
-    Plane::filled(raster.width, raster.height, 1.0)
-}
-
-/// Where the candidate's own pixels may be shown, in `[0, 1]`: not its hair and what is behind it, no fringe on the
-/// forehead, and not its outline, which is seen at too flat an angle.
-fn valid_skin(skin: &Skin, raster: &Raster, face_px: f32) -> Plane {
-    let valid = masked_by(raster, |i, _, texel| {
-        let [x, y] = texel.frontal;
-        let lighter = skin.lighter.values()[i];
-        let between_brows = smoothstep(0.1, 0.07, x.abs()) * smoothstep(-0.32, -0.36, y);
-        let upper = smoothstep(-0.4, -0.43, y).max(between_brows);
-        let even = smoothstep(9.0, 5.0, -lighter).min(smoothstep(16.0, 11.0, lighter));
-        let zone = occlusion::hair_zone(texel.frontal, texel.radius);
-        let alike = smoothstep(0.5, 0.95, skin.likelihood.values()[i]);
-        let outline =
-            smoothstep(1.02, 0.95, texel.radius).max(smoothstep(-0.4, -0.43, y)) * smoothstep(0.485, 0.445, x.abs());
-        (1.0 - zone * (1.0 - alike)) * (1.0 - upper * (1.0 - even)) * outline
-    });
-    // Pixels beside hair are part hair.
-    valid.blurred(0.015 * face_px).map(|v| smoothstep(0.8, 0.99, v))
-}
-
 /// A plane of `value` where the raster shows the face, 0 elsewhere.
 fn masked_by(raster: &Raster, value: impl Fn(usize, Part, &Texel) -> f32) -> Plane {
     let values = raster.pixels.iter().enumerate().map(|(i, pixel)| match pixel {
@@ -413,28 +396,20 @@ fn masked_by(raster: &Raster, value: impl Fn(usize, Part, &Texel) -> f32) -> Pla
     Plane::from_values(raster.width, raster.height, values.collect())
 }
 
-/// `plane` where the raster shows what `wanted` accepts, 0 elsewhere.
-fn masked(plane: &Plane, raster: &Raster, wanted: impl Fn(Part, &Texel) -> bool) -> Plane {
-    let values = plane.values().iter().zip(&raster.pixels).map(|(&v, pixel)| match pixel {
-        Some((part, texel)) if wanted(*part, texel) => v,
-        _ => 0.0,
-    });
-    Plane::from_values(raster.width, raster.height, values.collect())
-}
-
 /// The mixed picture in bytes, and the mask: positive wherever a byte may have changed.
-fn painted(patch: &Patch, raster: &Raster, mixed: &LabImage, alpha: &Plane) -> (RgbImage, Plane) {
+fn painted(under: &RgbImage, raster: &Raster, mixed: &LabImage, alpha: &Plane) -> (RgbImage, Plane) {
     const UNMOVED_PX: f32 = 0.02;
     const LEAST_MASK: f32 = 1.0 / 255.0;
-    let mut work = patch.work.clone();
+    let mut work = under.clone();
     let mut mask = Plane::filled(raster.width, raster.height, 0.0);
     for (i, (pixel, out)) in raster.pixels.iter().zip(work.pixels_mut()).enumerate() {
         let Some((_, texel)) = pixel else { continue };
         let (x, y) = ((i % raster.width) as f32, (i / raster.width) as f32);
-        let moved = (texel.target_px[0] - x).hypot(texel.target_px[1] - y) > UNMOVED_PX;
+        let (dx, dy) = (texel.target_px[0] - x, texel.target_px[1] - y);
+        let moved = dx * dx + dy * dy > UNMOVED_PX * UNMOVED_PX;
         if moved || alpha.values()[i] > 0.0 {
             mask.values_mut()[i] = alpha.values()[i].max(LEAST_MASK);
-            out.0 = to_srgb(mixed.pixels[i]).map(|v| v.round() as u8);
+            out.0 = to_srgb(mixed.pixels[i]).map(|v| (v + 0.5) as u8);
         }
     }
     (work, mask)

@@ -125,6 +125,8 @@ impl Skin {
 pub struct Front {
     /// Share of the target to be kept at each pixel, in `[0, 1]`.
     pub keep: Plane,
+    /// The same without the glasses, if there are some that may come off.
+    pub without_glasses: Option<Plane>,
 }
 
 impl Front {
@@ -164,17 +166,16 @@ impl Front {
         let lightness = Plane::from_values(target.width, target.height, target.pixels.iter().map(|p| p[0]).collect());
         let matte = guided(&raw, &lightness, 0.025 * face_px, 30.0).map(|v| smoothstep(0.12, 0.7, v));
         let evidence = glasses::Evidence::of(view);
-        let keep = if evidence.found() {
-            let kept = evidence.kept();
-            let values = matte.values().iter().zip(&raster.pixels).map(|(&keep, pixel)| match pixel {
-                Some((_, texel)) => keep.max(frontal::at(&kept, texel.frontal)),
-                None => 0.0,
-            });
-            Plane::from_values(raster.width, raster.height, values.collect())
-        } else {
-            matte
-        };
-        Ok(Self { keep })
+        if !evidence.found() {
+            return Ok(Self { keep: matte, without_glasses: None });
+        }
+        let kept = evidence.kept();
+        let values = matte.values().iter().zip(&raster.pixels).map(|(&keep, pixel)| match pixel {
+            Some((_, texel)) => keep.max(frontal::at(&kept, texel.frontal)),
+            None => 0.0,
+        });
+        let keep = Plane::from_values(raster.width, raster.height, values.collect());
+        Ok(Self { keep, without_glasses: evidence.are_faint().then_some(matte) })
     }
 }
 

@@ -90,6 +90,14 @@ impl Pose {
         nose.x.hypot(nose.y).atan2(-nose.z)
     }
 
+    /// How far the head is turned to a side, whatever its nod and roll, in radians: positive if the camera sees more of the
+    /// picture's right half of the face.
+    pub fn yaw_rad(&self) -> f32 {
+        // The camera as the head sees it.
+        let camera = -self.rotation.row(2);
+        camera[0].atan2(-camera[2].min(-1e-6))
+    }
+
     /// Where the face looks: the frontal frame's negative z, in picture axes.
     fn forward(&self) -> Vector3<f32> {
         -self.rotation.column(2)
@@ -121,6 +129,7 @@ mod tests {
                 let back = pose.undo(q);
                 prop_assert!((0..3).all(|k| (back[k] - p[k]).abs() < 1e-3));
             }
+            prop_assert!((pose.yaw_rad().abs() - yaw.abs()).abs() < 0.15 * (1.0 + pitch.abs()));
             prop_assert!((pose.off_axis_rad() - (pitch.cos() * yaw.cos()).acos()).abs() < 1e-2);
         }
     }

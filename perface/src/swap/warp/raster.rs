@@ -43,6 +43,13 @@ pub struct Raster {
     pub pixels: Vec<Option<(Part, Texel)>>,
 }
 
+impl Raster {
+    /// What pixel `i` shows a part of.
+    pub fn part(&self, i: usize) -> Option<Part> {
+        self.pixels.get(i).copied().flatten().map(|(part, _)| part)
+    }
+}
+
 /// Paints `triangles`: `places` are the points in patch pixels with depth, `texels` what each point carries.
 ///
 /// Triangles with a corner missing in either are left out.

@@ -1,0 +1,132 @@
+//! The candidate's skin alone: what is hair or background in its picture is filled with the skin around it.
+//!
+//! Worked out once for a picture, in its own pixels. Then halved again and again, so that small faces can be made from it
+//! without aliasing.
+
+use image::{RgbImage, Rgba, RgbaImage};
+
+use super::field::{self, smoothstep};
+use super::occlusion::{self, Skin};
+use super::pose::{Point3, Pose};
+use super::raster::{self, Raster, Texel};
+use super::topology::{Part, RADIUS, WIDE_TRIANGLES};
+use super::{colour, frontal_wide, masked_by, seen};
+use crate::lab::to_srgb;
+use crate::mesh::Mesh;
+use crate::plane::Plane;
+
+/// Pictures are halved until a side would be shorter than this.
+const LEAST_SIDE_PX: u32 = 24;
+
+/// A candidate's skin at several sizes; alpha is how likely the picture itself shows skin there.
+#[derive(Clone, Debug)]
+pub struct SkinLevels {
+    levels: Vec<RgbaImage>,
+}
+
+impl SkinLevels {
+    /// Of a picture with its mesh; `None` if the mesh is not complete or there is no skin under it.
+    pub fn of(picture: &RgbImage, mesh: &Mesh) -> Option<Self> {
+        let pose = super::usable(mesh, 0.0).then(|| Pose::of_mesh(&mesh.points_px)).flatten()?;
+        let places: Vec<Point3> = field::widened(&mesh.points_px, &pose);
+        let texels = places.iter().zip(frontal_wide()).zip(RADIUS.iter()).map(|((p, frontal), &radius)| Texel {
+            candidate_px: [p[0], p[1]],
+            frontal,
+            radius,
+            ..Texel::default()
+        });
+        let size = (picture.width() as usize, picture.height() as usize);
+        let raster = raster::paint(size, &WIDE_TRIANGLES, &places, &texels.collect::<Vec<_>>());
+        let mut image = seen(&raster, picture, |texel| texel.candidate_px);
+        let skin = Skin::of(&image, &raster, pose.scale())?;
+        let valid = valid_skin(&skin, &raster, pose.scale());
+        let source = masked_by(&raster, |i, part, texel| {
+            let usual = part == Part::Skin && texel.radius < 0.97 && texel.frontal[0].abs() < 0.44;
+            if usual { valid.values()[i] } else { 0.0 }
+        });
+        colour::fill(&mut image, &valid, &source, pose.scale());
+        let mut whole = RgbaImage::new(picture.width(), picture.height());
+        let pixels = whole.pixels_mut().zip(picture.pixels()).zip(&raster.pixels).enumerate();
+        for (i, ((out, original), shown)) in pixels {
+            let [r, g, b] = match shown {
+                Some(_) => to_srgb(image.pixels[i]).map(|v| v.round() as u8),
+                None => original.0,
+            };
+            out.0 = [r, g, b, (255.0 * skin.likelihood.values()[i]).round() as u8];
+        }
+        let mut levels = vec![whole];
+        while let Some(last) = levels.last().filter(|p| p.width().min(p.height()) >= 2 * LEAST_SIDE_PX) {
+            let half = halved(last);
+            levels.push(half);
+        }
+        Some(Self { levels })
+    }
+
+    /// The smallest level that still has `scale` pixels for each pixel of the picture, and how many times it was halved.
+    pub fn level_for(&self, scale: f32) -> (&RgbaImage, u32) {
+        let halvings = if scale > 0.0 { (1.0 / scale).log2().floor().max(0.0) as usize } else { 0 };
+        let level = halvings.min(self.levels.len() - 1);
+        (&self.levels[level], level as u32)
+    }
+}
+
+fn halved(picture: &RgbaImage) -> RgbaImage {
+    RgbaImage::from_fn(picture.width() / 2, picture.height() / 2, |x, y| {
+        let at = |dx: u32, dy: u32| picture.get_pixel(2 * x + dx, 2 * y + dy).0;
+        let corners = [at(0, 0), at(1, 0), at(0, 1), at(1, 1)];
+        Rgba(std::array::from_fn(|k| ((corners.iter().map(|c| u16::from(c[k])).sum::<u16>() + 2) / 4) as u8))
+    })
+}
+
+/// Where the candidate's own pixels may be shown, in `[0, 1]`: not its hair and what is behind it, no fringe on the
+/// forehead, and not its outline, which is seen at too flat an angle.
+fn valid_skin(skin: &Skin, raster: &Raster, face_px: f32) -> Plane {
+    let valid = masked_by(raster, |i, _, texel| {
+        let [x, y] = texel.frontal;
+        let lighter = skin.lighter.values()[i];
+        let between_brows = smoothstep(0.1, 0.07, x.abs()) * smoothstep(-0.32, -0.36, y);
+        let upper = smoothstep(-0.4, -0.43, y).max(between_brows);
+        let even = smoothstep(9.0, 5.0, -lighter).min(smoothstep(16.0, 11.0, lighter));
+        let zone = occlusion::hair_zone(texel.frontal, texel.radius);
+        let alike = smoothstep(0.5, 0.95, skin.likelihood.values()[i]);
+        let outline =
+            smoothstep(1.02, 0.95, texel.radius).max(smoothstep(-0.4, -0.43, y)) * smoothstep(0.485, 0.445, x.abs());
+        (1.0 - zone * (1.0 - alike)) * (1.0 - upper * (1.0 - even)) * outline
+    });
+    // Pixels beside hair are part hair.
+    valid.blurred(0.015 * face_px).map(|v| smoothstep(0.8, 0.99, v))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::swap::warp::topology::MEAN_SHAPE;
+
+    /// A face of one colour, 200 px wide, before a black wall.
+    fn levels() -> SkinLevels {
+        let points_px = MEAN_SHAPE.iter().map(|p| [200.0 * p[0] + 150.0, 200.0 * p[1] + 170.0, 200.0 * p[2]]).collect();
+        let inside = |x: f32, y: f32| ((x - 150.0) / 100.0).hypot((y - 165.0) / 125.0) < 1.0;
+        let picture = RgbImage::from_fn(300, 340, |x, y| {
+            image::Rgb(if inside(x as f32, y as f32) { [210, 170, 150] } else { [0; 3] })
+        });
+        SkinLevels::of(&picture, &Mesh { points_px, presence: 1.0 }).unwrap()
+    }
+
+    #[test]
+    fn what_is_no_skin_is_filled_with_skin_and_marked() {
+        let levels = levels();
+        let (whole, _) = levels.level_for(1.0);
+        let (cheek, wall) = (whole.get_pixel(110, 190).0, whole.get_pixel(150, 36).0);
+        assert!(cheek[3] > 250 && cheek[0].abs_diff(210) < 3, "{cheek:?}");
+        assert!(wall[3] < 5 && wall[0] > 190, "{wall:?}");
+    }
+
+    #[test]
+    fn levels_are_halved_until_they_are_fine_enough() {
+        let levels = levels();
+        assert_eq!(levels.level_for(1.3).1, 0);
+        assert_eq!(levels.level_for(0.6).1, 0);
+        assert_eq!((levels.level_for(0.3).1, levels.level_for(0.3).0.width()), (1, 150));
+        assert_eq!(levels.level_for(0.0001).1, 3);
+    }
+}
