@@ -168,7 +168,7 @@ impl Train {
     /// What does not depend on the seed, made once for all runs.
     fn prepared(&self, ready: &Ready<'_>, common: &Common) -> Result<Prepared> {
         match self.tune {
-            Tune::Head => Ok(Prepared::Head(self.prepared_head(ready)?)),
+            Tune::Head => Ok(Prepared::Head(Box::new(self.prepared_head(ready)?))),
             Tune::Last(_) | Tune::Full => Ok(Prepared::Network(Box::new(self.prepared_network(ready, common)?))),
         }
     }
@@ -386,7 +386,7 @@ struct Start {
 
 /// What all seeds share.
 enum Prepared {
-    Head(PreparedHead),
+    Head(Box<PreparedHead>),
     Network(Box<PreparedNetwork>),
 }
 
