@@ -106,15 +106,6 @@ pub fn of_celeba(folder: &Path, overrides: &[Override]) -> Result<Vec<LabelledFa
     Ok(labelled.collect())
 }
 
-/// Draw a gallery and queries of equal numbers from each intersection, without overlap; faces not drawn get no role.
-///
-/// # Errors
-/// [`Error::Usage`] naming an intersection with too few faces.
-pub fn draw_roles(faces: &mut [LabelledFace], gallery: usize, queries: usize, seed: Seed) -> Result<()> {
-    let order = draw_order(faces, seed);
-    take_roles(faces, &order, gallery, queries, |_| true)
-}
-
 /// The faces of each intersection, by their place in `faces`, in the order in which a draw takes them.
 pub fn draw_order(faces: &[LabelledFace], seed: Seed) -> Vec<(Group, Vec<usize>)> {
     let orders = Group::INTERSECTIONS.iter().map(|&group| {
@@ -126,7 +117,8 @@ pub fn draw_order(faces: &[LabelledFace], seed: Seed) -> Vec<(Group, Vec<usize>)
     orders.collect()
 }
 
-/// Draw as [`draw_roles`] does in an `order` that was made before, passing over faces that are not `usable`.
+/// Draw a gallery and queries of equal numbers from each intersection, without overlap, in the `order` of [`draw_order`]
+/// and passing over faces that are not `usable`; faces not drawn get no role.
 ///
 /// # Errors
 /// [`Error::Usage`] naming an intersection with too few usable faces.
@@ -166,6 +158,11 @@ mod tests {
             role: None,
         };
         labels.flat_map(|label| (0..per_group).map(move |i| one(label, i))).collect()
+    }
+
+    fn draw_roles(faces: &mut [LabelledFace], gallery: usize, queries: usize, seed: Seed) -> Result<()> {
+        let order = draw_order(faces, seed);
+        take_roles(faces, &order, gallery, queries, |_| true)
     }
 
     #[test]
