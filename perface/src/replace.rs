@@ -302,7 +302,9 @@ impl Replacer {
             let mut search =
                 Search { scene, ready: ready.as_ref(), subject, lineup: &lineup, manner: Manner::Usual, thorough };
             let mut rounds: VecDeque<Order> = rounds.into();
-            let mut further = ready.further().iter();
+            // The ends of glasses that came off are seen by everybody.
+            let allowed = |manner: &Manner| *manner != Manner::WithoutGlasses || options.natural == Natural::Off;
+            let mut further = ready.further().iter().copied().filter(allowed);
             let mut refused = Vec::new();
             while let Some(round) = rounds.pop_front().filter(|round| !round.candidates.is_empty()) {
                 let mut tried = self.try_all(&search, round, timings)?;
@@ -342,7 +344,7 @@ impl Replacer {
                     Err(failure) => attempt.outcome = Err(failure),
                 }
                 if rounds.is_empty()
-                    && let Some(&manner) = further.next()
+                    && let Some(manner) = further.next()
                 {
                     search.manner = manner;
                     let candidates = nearest_to_hidden(std::mem::take(&mut refused));

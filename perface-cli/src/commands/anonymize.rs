@@ -72,15 +72,15 @@ pub struct Anonymize {
     /// Among how many of the least similar candidates to draw.
     #[arg(long, default_value_t = DEFAULT_BOTTOM, value_name = "N")]
     pub bottom: usize,
-    /// Candidates of a group that are tried before it goes on: with exaggerated shapes, without thin glasses, then with the
-    /// other age of the same gender; only then a face is covered.
+    /// Candidates of a group that are tried before it goes on: with exaggerated shapes, then with the other age of the same
+    /// gender; only then a face is covered.
     #[arg(long, default_value_t = DEFAULT_TRIES, value_name = "N")]
     pub tries: usize,
     /// Among how many tries to keep the best result; 1 takes the first that is hidden and is faster.
     #[arg(long, default_value_t = DEFAULT_RERANK, value_name = "N")]
     pub rerank: usize,
-    /// How natural: strict (near skin tones, own age group and no visible edge, or covered), normal (fitting skin tones first) or off
-    /// (least similar first, whatever it looks like).
+    /// How natural: strict (near skin tones, own age group and no visible edge, or covered), normal (fitting skin tones
+    /// first) or off (least similar first, whatever it looks like, and without thin glasses where nothing else hides).
     #[arg(long, default_value_t = Natural::default(), value_name = "HOW")]
     pub natural: Natural,
     /// Seed of all draws, for repeating a run; keep it secret [default: a new random one].
