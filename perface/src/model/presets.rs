@@ -153,7 +153,7 @@ const DLIB: Preset = Preset {
     length: 128,
     cosine: Some(0.93),
     licence: "CC0-1.0",
-    source: "an ONNX export of dlib_face_recognition_resnet_model_v1.dat",
+    source: "dlib_face_recognition_resnet_model_v1.dat, by tools/dlib_to_onnx.py",
 };
 
 /// Mean of the pictures dlib's networks were trained with, red first; dlib divides by 256.
