@@ -241,11 +241,9 @@ impl Anonymizer {
         let found = self.detector.detect(written)?;
         for (index, (record, subject)) in records.iter().zip(&survey.subjects).enumerate() {
             let (Verdict::Replaced, Ok(subject)) = (record.verdict, subject) else { continue };
-            let (wish, barred) = (&Wish::default(), &BTreeSet::new());
-            let originals = settled.originals();
-            let place = Place { photo: survey.photo, index, uses: &Uses::default(), originals, wish, barred };
+            let key = (survey.photo, index);
             for face in found.iter().filter(|face| face.box_px.iou(&subject.face.box_px) > SAME_PLACE_IOU) {
-                if let Some(unfit) = replacer.check_written(written, face, subject, place)? {
+                if let Some(unfit) = replacer.check_written(written, face, subject, key, settled.originals())? {
                     let why = unfit.to_string().replace("every result", "the result as written");
                     unhidden.push((index, why));
                     break;
@@ -313,10 +311,8 @@ fn check_neighbours(
         if record.verdict != Verdict::Replaced || !touched {
             continue;
         }
-        let originals = settled.originals();
-        let (wish, barred) = (&Wish::default(), &BTreeSet::new());
-        let place = Place { photo: survey.photo, index, uses: &Uses::default(), originals, wish, barred };
-        if replacer.check_finished(&photo.pixels, subject, place, timings)?.is_some() {
+        let key = (survey.photo, index);
+        if replacer.check_finished(&photo.pixels, subject, key, settled.originals(), timings)?.is_some() {
             record.verdict = Verdict::Obscured;
             record.reason = Some("a neighbour's replacement uncovered it".to_owned());
         }

@@ -216,11 +216,7 @@ impl Replacer {
         if attributes.is_some_and(|a| a.may_be_minor()) {
             return Ok(Err(Failure("may be under 18, and the pool has no such group".to_owned())));
         }
-        let embed = || {
-            let each = self.gates.iter().map(|gate| gate.embedder.embed_face(photo, face));
-            each.collect::<Result<Option<Vec<_>>>>()
-        };
-        let Some(embeddings) = timings.time("embed", embed)? else {
+        let Some(embeddings) = timings.time("embed", || self.embed(photo, face))? else {
             return Ok(Err(Failure("the landmarks coincide".to_owned())));
         };
         let Some(first) = embeddings.first() else {
@@ -258,7 +254,7 @@ impl Replacer {
         let small = timings.time("shrink", || Scene::small(photo, &mesh, &subject.face));
         let whole = Scene::whole(photo, &mesh, &subject.face);
         let scene = small.as_ref().unwrap_or(&whole);
-        let lineup = self.lineup(subject, place);
+        let lineup = self.lineup(subject, place.key(), place.originals);
         let mut attempt = Attempt { ita_deg, ..Attempt::failed(&format!("the pool has no {own_group} faces")) };
         let mut prepared = None;
         for group in self.groups(own_group, place.wish) {
@@ -400,15 +396,20 @@ impl Replacer {
         Ok(Err(Failure(tried.failure)))
     }
 
-    fn lineup<'a>(&self, subject: &Subject, place: Place<'a>) -> Lineup<'a> {
+    /// The embedding of `face` by every gate; `None` if its landmarks coincide.
+    fn embed(&self, photo: &RgbImage, face: &Face) -> Result<Option<Vec<Embedding>>> {
+        self.gates.iter().map(|gate| gate.embedder.embed_face(photo, face)).collect()
+    }
+
+    fn lineup<'a>(&self, subject: &Subject, key: FaceKey, originals: &'a Originals) -> Lineup<'a> {
         let thresholds: Vec<f32> = self.gates.iter().map(|gate| gate.same_person_cosine).collect();
-        place.originals.lineup(place.key(), &subject.embeddings, &thresholds)
+        originals.lineup(key, &subject.embeddings, &thresholds)
     }
 
     /// Try `order`: the first `fitting` are wanted, the rest only if none of those will do.
     fn try_all(&self, search: &Search, Order { candidates, fitting }: Order, timings: &mut Timings) -> Result<Tried> {
         let options = &self.options;
-        let mut tried = Tried { thorough: search.thorough, ..Tried::default() };
+        let mut tried = Tried::default();
         let tries = options.tries.max(options.rerank).max(1);
         let mut batch = Vec::with_capacity(BATCH);
         let mut order = candidates.into_iter().take(tries).peekable();
@@ -432,12 +433,12 @@ impl Replacer {
             if batch.len() < BATCH && order.peek().is_some() && !enough {
                 continue;
             }
-            tried.take(self.score(std::mem::take(&mut batch), search, timings)?, options.natural);
+            tried.take(self.score(std::mem::take(&mut batch), search, timings)?, options.natural, search.thorough);
             if tried.ended_early || (enough && !tried.good.is_empty()) {
                 break;
             }
         }
-        tried.take(self.score(batch, search, timings)?, options.natural);
+        tried.take(self.score(batch, search, timings)?, options.natural, search.thorough);
         Ok(tried)
     }
 
@@ -562,24 +563,20 @@ impl Replacer {
         &self,
         photo: &RgbImage,
         subject: &Subject,
-        place: Place,
+        key: FaceKey,
+        originals: &Originals,
         timings: &mut Timings,
     ) -> Result<Option<score::Unfit>> {
         let part = Part::around(photo, subject.face.box_px);
         let Some(found) = timings.time("find again", || part.find_again(&self.detector, &subject.face))? else {
             return Ok(None);
         };
-        let embed = || {
-            let each = self.gates.iter().map(|gate| gate.embedder.embed_face(&part.pixels, &found));
-            each.collect::<Result<Option<Vec<_>>>>()
-        };
-        let Some(results) = timings.time("embed result", embed)? else { return Ok(None) };
-        let lineup = self.lineup(subject, place);
+        let results = timings.time("embed result", || self.embed(&part.pixels, &found))?;
+        let Some(results) = results else { return Ok(None) };
+        let lineup = self.lineup(subject, key, originals);
         Ok(self.scored(&results.iter().collect::<Vec<_>>(), subject, &lineup, 0.0, None).unfit(Natural::Off))
     }
-}
 
-impl Replacer {
     /// Why `found`, a face of the photo as it was written, does not hide `subject`, if so.
     ///
     /// # Errors
@@ -589,11 +586,11 @@ impl Replacer {
         written: &RgbImage,
         found: &Face,
         subject: &Subject,
-        place: Place,
+        key: FaceKey,
+        originals: &Originals,
     ) -> Result<Option<score::Unfit>> {
-        let each = self.gates.iter().map(|gate| gate.embedder.embed_face(written, found));
-        let Some(results) = each.collect::<Result<Option<Vec<_>>>>()? else { return Ok(None) };
-        let lineup = self.lineup(subject, place);
+        let Some(results) = self.embed(written, found)? else { return Ok(None) };
+        let lineup = self.lineup(subject, key, originals);
         Ok(self.scored(&results.iter().collect::<Vec<_>>(), subject, &lineup, 0.0, None).unhidden())
     }
 }
@@ -624,8 +621,6 @@ struct Best {
 
 /// What came of a search.
 struct Tried {
-    /// Whether to go on past a clearly good result.
-    thorough: bool,
     /// Candidates tried.
     count: usize,
     /// Results that may be kept, in the order they were tried.
@@ -641,12 +636,12 @@ struct Tried {
 impl Default for Tried {
     fn default() -> Self {
         let failure = "no candidate could be used".to_owned();
-        Self { thorough: false, count: 0, good: Vec::new(), refused: Vec::new(), ended_early: false, failure }
+        Self { count: 0, good: Vec::new(), refused: Vec::new(), ended_early: false, failure }
     }
 }
 
 impl Tried {
-    fn take(&mut self, trials: Vec<Trial>, natural: Natural) {
+    fn take(&mut self, trials: Vec<Trial>, natural: Natural, thorough: bool) {
         for trial in trials {
             match trial.score.unfit(natural) {
                 Some(unfit) => {
@@ -655,7 +650,7 @@ impl Tried {
                     self.refused.push((missed, trial.candidate));
                 }
                 None => {
-                    self.ended_early |= !self.thorough && trial.score.is_clearly_good(natural);
+                    self.ended_early |= !thorough && trial.score.is_clearly_good(natural);
                     self.good.push(trial);
                 }
             }

@@ -74,7 +74,7 @@ pub fn import(name: &str, bytes: &[u8]) -> Result<Imported> {
     for node in &graph.node {
         builder.node(node).map_err(|reason| {
             let output = node.output.first().map_or("", String::as_str);
-            fail(format!("{} {output:?} has no kernel here: {reason}", node.op_type))
+            fail(format!("{} {output:?} cannot be run here: {reason}", node.op_type))
         })?;
     }
     let last = builder.graph.nodes.len() - 1;
