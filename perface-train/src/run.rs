@@ -13,7 +13,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use perface::atomic::{self, Overwrite};
-use perface::eval::stats::{Interval, exact_interval};
+use perface::stats::{Interval, exact_interval};
 use perface::triplets::Split;
 use perface::{Error, Result};
 use serde::Serialize;

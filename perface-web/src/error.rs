@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use perface::study::trial::Refused;
+use perface_evidence::study::trial::Refused;
 use serde_json::json;
 
 /// Why a request was not served.

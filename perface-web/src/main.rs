@@ -8,7 +8,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result, ensure};
 use clap::{Args, Parser, Subcommand};
 use perface::atomic::{self, Overwrite};
-use perface::study::{FILE_NAME, Study, texts, vote};
+use perface_evidence::study::{FILE_NAME, Study, texts, vote};
 use perface_web::auth::RESEARCHER_FILE;
 use perface_web::simulate::{self, Population};
 use perface_web::store::Store;

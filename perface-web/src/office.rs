@@ -10,9 +10,9 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use anyhow::Result;
-use perface::study::trial::{Answer, Asked, Desk, Next, Refused, Taken};
-use perface::study::vote::{Vote, utc};
-use perface::study::{Place, Study};
+use perface_evidence::study::trial::{Answer, Asked, Desk, Next, Refused, Taken};
+use perface_evidence::study::vote::{Vote, utc};
+use perface_evidence::study::{Place, Study};
 use tokio::sync::oneshot;
 
 use crate::auth::{self, TokenHash};
@@ -361,7 +361,7 @@ impl Office {
         let samples = self.study.samples.iter().enumerate();
         let practice = samples.filter_map(|(place, sample)| sample.correct.map(|correct| (place, sample, correct)));
         let practice = practice.filter(|(place, sample, _)| {
-            sample.kind == perface::study::SampleKind::Practice && self.askable.get(*place) == Some(&true)
+            sample.kind == perface_evidence::study::SampleKind::Practice && self.askable.get(*place) == Some(&true)
         });
         let mut pictures = self.pictures.write().unwrap_or_else(PoisonError::into_inner);
         practice
@@ -371,7 +371,7 @@ impl Office {
                 for (name, shown) in names.iter().zip(Place::ALL) {
                     pictures.insert(name.clone(), crate::pictures::path_of(&self.folder, sample, shown));
                 }
-                (Question { id: part(3), pictures: names }, correct == perface::study::Side::A)
+                (Question { id: part(3), pictures: names }, correct == perface_evidence::study::Side::A)
             })
             .collect()
     }

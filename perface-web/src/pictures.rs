@@ -10,8 +10,8 @@ use anyhow::{Context, Result};
 use axum::extract::{Path as UrlPath, State as Shared};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
-use perface::study::render::SHOWN;
-use perface::study::{Place, Sample, Study};
+use perface_evidence::study::render::SHOWN;
+use perface_evidence::study::{Place, Sample, Study};
 
 use crate::error::not_found;
 use crate::state::State;

@@ -6,10 +6,10 @@ use axum::Json;
 use axum::extract::State as Shared;
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
-use perface::study::close::{agreement_so_far, times};
-use perface::study::trial::Purpose;
-use perface::study::vote::{self, utc};
 use perface::summary::{Proportion, quantile};
+use perface_evidence::study::close::{agreement_so_far, times};
+use perface_evidence::study::trial::Purpose;
+use perface_evidence::study::vote::{self, utc};
 use serde_json::{Value, json};
 
 use crate::auth;
@@ -115,7 +115,10 @@ pub async fn people(Shared(state): Shared<State>, headers: HeaderMap) -> Result<
         .office
         .run(|office| {
             let people = office.desk().people().iter().zip(office.people()).enumerate();
-            let row = |(number, (person, row)): (usize, (&perface::study::trial::Person, &crate::store::PersonRow))| {
+            let row = |(number, (person, row)): (
+                usize,
+                (&perface_evidence::study::trial::Person, &crate::store::PersonRow),
+            )| {
                 let answered = person.asked.iter().filter(|asked| asked.answer.is_some()).count();
                 let external = row.external.as_deref().unwrap_or("").replace('"', "\"\"");
                 // A spreadsheet must not take a name for a formula.

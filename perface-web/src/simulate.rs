@@ -14,9 +14,9 @@ use axum::body::{Body, to_bytes};
 use axum::http::{Method, Request, StatusCode, header};
 use perface::draw::{Seed, below};
 use perface::pool::Gender;
-use perface::study::trial::Asked;
-use perface::study::{Rules, Sample, SampleKind, Side, SourceTriplet, Study, Target};
 use perface::table::{ColumnNames, Table};
+use perface_evidence::study::trial::Asked;
+use perface_evidence::study::{Rules, Sample, SampleKind, Side, SourceTriplet, Study, Target};
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
@@ -145,7 +145,7 @@ pub async fn run(app: &Router, state: &State, now_ms: &AtomicU64, population: &P
             people.push(join(app, false, usize::MAX).await?);
             joined += 1;
             // Whoever left gives up the questions that waited for them.
-            now_ms.fetch_add(perface::study::trial::RESERVED_MS, Ordering::Relaxed);
+            now_ms.fetch_add(perface_evidence::study::trial::RESERVED_MS, Ordering::Relaxed);
         }
     }
     let (progress, people, excluded) = state

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, ensure};
-use perface::study::texts::{self, Texts};
-use perface::study::{Place, SampleKind, Study};
+use perface_evidence::study::texts::{self, Texts};
+use perface_evidence::study::{Place, SampleKind, Study};
 
 use crate::auth::{self, TokenHash};
 use crate::office::{self, Desktop, Pictures};

@@ -6,8 +6,8 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use perface::study::trial::{Answer, Asked, Desk, Purpose};
-use perface::study::{Side, Study};
+use perface_evidence::study::trial::{Answer, Asked, Desk, Purpose};
+use perface_evidence::study::{Side, Study};
 use rusqlite::{Connection, OptionalExtension, params};
 use sha2::{Digest, Sha256};
 

@@ -7,8 +7,8 @@ mod common;
 
 use common::block_on;
 use perface::atomic::Overwrite;
-use perface::study::close::{CloseOptions, close};
-use perface::study::vote::Vote;
+use perface_evidence::study::close::{CloseOptions, close};
+use perface_evidence::study::vote::Vote;
 use perface_web::simulate::{Population, Simulated, placeholder_study, run, simulated_clock};
 use perface_web::store::Store;
 use perface_web::{Options, State, app, office};

@@ -61,7 +61,7 @@ fn fifty_kills_lose_no_acknowledged_answer() {
     let folder = tempfile::tempdir().unwrap();
     let mut study = placeholder_study(80, 80, 5);
     // Nobody is excluded, so that each question has one answer to look for.
-    study.rules = perface::study::Rules { min_ms: 0, dummy_every: 0, repeat_every: 0, k: 9, ..study.rules };
+    study.rules = perface_evidence::study::Rules { min_ms: 0, dummy_every: 0, repeat_every: 0, k: 9, ..study.rules };
     study.write(folder.path(), Overwrite::Never).unwrap();
     // Answers acknowledged to each person.
     let acknowledged: Arc<Mutex<HashMap<usize, usize>>> = Arc::default();

@@ -6,8 +6,8 @@ mod common;
 
 use axum::http::{Method, StatusCode, header};
 use common::{block_on, get, join, open, post, send, small_study};
-use perface::study::Place;
-use perface::study::render::SHOWN;
+use perface_evidence::study::Place;
+use perface_evidence::study::render::SHOWN;
 use perface_web::auth::researcher_token;
 use perface_web::{CONTENT_SECURITY_POLICY, MAX_BODY_BYTES, Options, State, app};
 use serde_json::json;

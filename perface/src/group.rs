@@ -13,8 +13,7 @@ mod distance;
 use std::fmt;
 use std::str::FromStr;
 
-pub use distance::GroupDistance;
-pub(crate) use distance::Meter;
+pub use distance::{GroupDistance, Meter};
 use serde::{Deserialize, Serialize};
 
 use crate::embedding::{Embedding, EmbeddingSet};
@@ -136,7 +135,7 @@ pub fn nearest_group(
 }
 
 /// As [`nearest_group`], for distances to faces with `labels` that are known already.
-pub(crate) fn nearest_by_distance(
+pub fn nearest_by_distance(
     labels: &[(Gender, AgeGroup)],
     distances: &[f64],
     meter: &mut Meter,

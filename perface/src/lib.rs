@@ -11,12 +11,13 @@ pub mod geometry;
 pub mod lab;
 pub mod parallel;
 pub mod plane;
-pub mod splits;
+pub mod stats;
 pub mod summary;
 pub mod table;
 pub mod triplets;
 
 pub mod ink;
+pub mod metadata;
 pub mod photo;
 pub mod resample;
 pub mod tree;
@@ -44,14 +45,13 @@ pub mod swap;
 
 pub mod composite;
 
-pub mod eval;
-
 pub mod attribute;
 pub mod candidates;
 pub mod cover;
 pub mod replace;
 pub mod sheet;
 
+pub mod plot;
 pub mod report;
 
 pub mod people;
@@ -59,8 +59,5 @@ pub mod people;
 pub mod anonymize;
 pub mod batch;
 pub mod settle;
-
-pub mod audit;
-pub mod study;
 
 pub use error::{Error, Result};

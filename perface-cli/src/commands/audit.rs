@@ -6,8 +6,6 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
 use perface::atomic::{self, Overwrite};
-use perface::audit::look::Eyes;
-use perface::audit::{self, AuditOptions, Gates, files};
 use perface::batch;
 use perface::detect::DetectorOptions;
 use perface::mesh::Mesher;
@@ -15,6 +13,8 @@ use perface::model::card::Role;
 use perface::model::store::State;
 use perface::photo::Limits;
 use perface::table::{ColumnNames, Table};
+use perface_evidence::audit::look::Eyes;
+use perface_evidence::audit::{self, AuditOptions, Gates, files};
 
 use crate::args::Common;
 use crate::output::{self, Outcome};

@@ -4,19 +4,19 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
-use perface::eval::group_list::faces_csv;
-use perface::eval::groups::three_decimals;
-use perface::eval::hubness::RankEvaluation;
-use perface::eval::published::{self, Stage};
-use perface::eval::splits::{SplitsEvaluation, evaluate as compare_runs, read_run};
-use perface::eval::triplet::{DERIVED_NOTE, TripletEvaluation, TripletOptions, p_value};
 use perface::group::GroupDistance;
 use perface::model::card::Role;
 use perface::model::store::State;
-use perface::report::evaluations::{groups_page, rank_page, splits_page, triplet_page};
-use perface::report::html::evaluation::EvaluationPage;
 use perface::table::ColumnNames;
 use perface::triplets;
+use perface_evidence::eval::group_list::faces_csv;
+use perface_evidence::eval::groups::three_decimals;
+use perface_evidence::eval::hubness::RankEvaluation;
+use perface_evidence::eval::published::{self, Stage};
+use perface_evidence::eval::splits::{SplitsEvaluation, evaluate as compare_runs, read_run};
+use perface_evidence::eval::triplet::{DERIVED_NOTE, TripletEvaluation, TripletOptions, p_value};
+use perface_evidence::pages::page::EvaluationPage;
+use perface_evidence::pages::{groups_page, rank_page, splits_page, triplet_page};
 use serde::Serialize;
 
 use super::eval::groups::{DrawArgs, GroupsResult};

@@ -8,7 +8,7 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Method, Request, StatusCode, header};
 use perface::atomic::Overwrite;
-use perface::study::Study;
+use perface_evidence::study::Study;
 use perface_web::simulate::placeholder_study;
 use perface_web::{Options, State, app};
 use serde_json::Value;

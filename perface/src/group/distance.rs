@@ -134,22 +134,24 @@ impl<'de> Deserialize<'de> for GroupDistance {
 
 /// What a [`Meter`] says of one group.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Measured {
+pub struct Measured {
     /// By the definition; `None` if that needs two members and there is one.
     pub distance: Option<f64>,
+    /// Mean distance.
     pub mean: f64,
     /// Upper limit of the two-sided 95 % interval of the mean.
     pub ci_upper: Option<f64>,
 }
 
 /// A definition at work; keeps what is the same for every face.
-pub(crate) struct Meter {
+pub struct Meter {
     definition: GroupDistance,
     /// For a group size, the members of each resample.
     resamples: BTreeMap<usize, Vec<u32>>,
 }
 
 impl Meter {
+    /// For distances by this definition.
     pub fn new(definition: GroupDistance) -> Self {
         Self { definition, resamples: BTreeMap::new() }
     }

@@ -41,11 +41,11 @@ pub use format::{Format, SNIFF_BYTES};
 use crate::{Error, Result};
 
 /// Whether a colour profile is the one that [`encode`] writes.
-pub(crate) fn is_own_profile(icc: &[u8]) -> bool {
+pub fn is_own_profile(icc: &[u8]) -> bool {
     icc == colour::srgb_profile()
 }
 
-pub(crate) use provenance::is_own as is_own_provenance;
+pub use provenance::is_own as is_own_provenance;
 
 /// What takes the place of a colour that full transparency hid.
 const BLANK: Rgb<u8> = Rgb([0; 3]);

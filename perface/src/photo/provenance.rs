@@ -23,7 +23,7 @@ const JPEG_HEADER: &[u8] = b"http://ns.adobe.com/xap/1.0/\0";
 const PNG_HEADER: &[u8] = b"XML:com.adobe.xmp\0\0\0\0\0";
 
 /// Whether an XMP packet is the mark alone.
-pub(crate) fn is_own(packet: &[u8]) -> bool {
+pub fn is_own(packet: &[u8]) -> bool {
     packet == PACKET.as_bytes()
 }
 
@@ -95,7 +95,7 @@ mod tests {
             let read = |bytes: &[u8]| decode(bytes, Path::new("x"), &Limits::default()).unwrap().pixels;
             assert_eq!(read(&plain), read(&marked), "{format}");
             assert!(marked.windows(SOURCE_TYPE.len()).any(|w| w == SOURCE_TYPE.as_bytes()), "{format}");
-            assert!(crate::audit::metadata::scan(&marked).is_empty(), "{format}: the mark is no leak");
+            assert!(crate::metadata::scan(&marked).is_empty(), "{format}: the mark is no leak");
         }
     }
 

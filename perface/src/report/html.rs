@@ -6,7 +6,6 @@
 //!
 //! What needs a person comes first: photos without a face, files that were not written, faces that were covered.
 
-pub mod evaluation;
 pub mod markup;
 mod photo;
 mod picture;
@@ -23,7 +22,7 @@ use sha2::{Digest, Sha256};
 use self::markup::{Markup, escape};
 use self::photo::Cards;
 pub use self::public::public_html;
-pub(crate) use self::run::models as models_table;
+pub use self::run::models as models_table;
 use super::{PhotoRecord, Report, SkippedRecord, Status, Summary, Verdict};
 use crate::photo::Limits;
 use crate::pool::Pool;
@@ -94,7 +93,7 @@ pub fn html(report: &Report, options: &PageOptions) -> String {
 }
 
 /// `body` as a whole page.
-pub(crate) fn document(title: &str, body: Markup) -> String {
+pub fn document(title: &str, body: Markup) -> String {
     let hash = STANDARD.encode(Sha256::digest(STYLE.as_bytes()));
     let policy =
         format!("default-src 'none'; img-src data:; style-src 'sha256-{hash}'; base-uri 'none'; form-action 'none'");

@@ -3,7 +3,6 @@
 //! A report holds names of files, similarities and choices, so it is confidential; [`Report::public`] makes the part
 //! that may be published. It is data: pages and tables are made from it elsewhere.
 
-pub mod evaluations;
 pub mod html;
 
 use std::collections::BTreeMap;

@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::Args;
-use perface::eval::group_list::{LabelledFace, Role, faces_csv};
-use perface::eval::groups::{GroupEvaluation, classes_csv, compare_definitions, comparison_text, evaluate};
-use perface::eval::spread::{Spread, spread};
 use perface::group::{Gallery, GroupDistance};
-use perface::report::evaluations::{ModelGroups, groups_page};
+use perface_evidence::eval::group_list::{LabelledFace, Role, faces_csv};
+use perface_evidence::eval::groups::{GroupEvaluation, classes_csv, compare_definitions, comparison_text, evaluate};
+use perface_evidence::eval::spread::{Spread, spread};
+use perface_evidence::pages::{ModelGroups, groups_page};
 use serde::Serialize;
 
 use super::LabelledFaces;

@@ -16,11 +16,11 @@ use anyhow::Result;
 use clap::{Args, Subcommand};
 use perface::draw::Seed;
 use perface::embedding::{Embedding, EmbeddingSet};
-use perface::eval::group_list::{LabelledFace, draw_order, of_celeba, read_faces, take_roles};
 use perface::group::Gallery;
-use perface::report::html::evaluation::EvaluationPage;
-use perface::study::celeba;
 use perface::table::{ColumnNames, Table};
+use perface_evidence::eval::group_list::{LabelledFace, draw_order, of_celeba, read_faces, take_roles};
+use perface_evidence::pages::page::EvaluationPage;
+use perface_evidence::study::celeba;
 use serde::Serialize;
 
 use self::groups::DrawArgs;

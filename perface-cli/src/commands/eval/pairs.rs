@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
-use perface::eval::pairs::{ScoredPair, Verification, verify};
-use perface::report::evaluations::pairs_page;
 use perface::table::Table;
+use perface_evidence::eval::pairs::{ScoredPair, Verification, verify};
+use perface_evidence::pages::pairs_page;
 
 use super::pictures::{Embedded, ListArgs};
 use crate::args::Common;

@@ -7,11 +7,11 @@ use anyhow::Result;
 use clap::Args;
 use perface::draw::{Seed, shuffle};
 use perface::embedding::Embedding;
-use perface::eval::group_list::{LabelledFace, Role};
-use perface::eval::hubness::{RankEvaluation, RankedQuery, evaluate};
 use perface::group::{GroupDistance, GroupSet, nearest_group};
 use perface::pool::Group;
-use perface::report::evaluations::rank_page;
+use perface_evidence::eval::group_list::{LabelledFace, Role};
+use perface_evidence::eval::hubness::{RankEvaluation, RankedQuery, evaluate};
+use perface_evidence::pages::rank_page;
 
 use super::LabelledFaces;
 use super::groups::DrawArgs;

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Args;
 use perface::draw::Seed;
-use perface::eval::similarity::{DERIVED_NOTE, SimilarityEvaluation, evaluate, read_ratings};
-use perface::report::evaluations::similarity_page;
+use perface_evidence::eval::similarity::{DERIVED_NOTE, SimilarityEvaluation, evaluate, read_ratings};
+use perface_evidence::pages::similarity_page;
 
 use super::pictures::{Embedded, ListArgs};
 use crate::args::Common;

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
-use perface::eval::splits::{BeforeAfter, SplitsEvaluation, evaluate, read_cases, read_run};
-use perface::report::evaluations::splits_page;
+use perface_evidence::eval::splits::{BeforeAfter, SplitsEvaluation, evaluate, read_cases, read_run};
+use perface_evidence::pages::splits_page;
 
 use crate::args::Common;
 use crate::output::{self, Outcome};

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use clap::Args;
 use perface::atomic::{self, Overwrite};
-use perface::eval::tradeoff::{run_point, to_svg, to_text};
 use perface::report::Report;
+use perface_evidence::eval::tradeoff::{run_point, to_svg, to_text};
 
 use crate::output::{self, Outcome};
 

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use clap::Args;
 use perface::draw::Seed;
-use perface::eval::triplet::{Agreement, ModelCosines, TripletEvaluation, TripletOptions, evaluate};
-use perface::report::evaluations::{read_examples, triplet_page};
 use perface::triplets::{self, Kind, Split, Triplet};
+use perface_evidence::eval::triplet::{Agreement, ModelCosines, TripletEvaluation, TripletOptions, evaluate};
+use perface_evidence::pages::{read_examples, triplet_page};
 
 use super::pictures::{Embedded, ListArgs};
 use crate::args::Common;

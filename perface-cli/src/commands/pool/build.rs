@@ -6,13 +6,13 @@ use anyhow::Result;
 use clap::Args;
 use perface::attribute::AttributeReader;
 use perface::candidates::Reader;
-use perface::eval::pool_accuracy::leave_one_out;
 use perface::group::GroupDistance;
 use perface::photo::{self, Limits};
 use perface::pool::manifest::FILE_NAME;
 use perface::pool::{Entry, LabelSource, Manifest, Pool};
 use perface::table::ColumnNames;
 use perface::tree;
+use perface_evidence::eval::pool_accuracy::leave_one_out;
 
 use super::list;
 use crate::args::Common;

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
-use perface::eval::pool_accuracy::held_out;
 use perface::group::{GroupDistance, MIN_GENDER_ACCURACY};
+use perface_evidence::eval::pool_accuracy::held_out;
 
 use crate::args::Common;
 use crate::commands::eval::LabelledFaces;

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Args;
 use perface::atomic::{self, Overwrite};
-use perface::eval::plot::similarities_svg;
-use perface::eval::pool_spread::{rows, spread};
+use perface::plot::similarities_svg;
+use perface_evidence::eval::pool_spread::{rows, spread};
 use serde::Serialize;
 
 use crate::args::Common;
@@ -31,7 +31,7 @@ pub struct Spread {
 #[derive(Serialize)]
 struct Measured {
     similarity: String,
-    groups: Vec<perface::eval::pool_spread::Spread>,
+    groups: Vec<perface_evidence::eval::pool_spread::Spread>,
 }
 
 impl Spread {

@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use clap::Args;
 use perface::atomic::{self, Overwrite};
-use perface::splits::SplitOptions;
-use perface::study::close::{self, CloseOptions, CloseReport, missing_pictures};
-use perface::study::vote::{self, Vote};
-use perface::study::{Rules, Study, page};
 use perface::table::ColumnNames;
 use perface::triplets::{self, Triplet};
+use perface_evidence::splits::SplitOptions;
+use perface_evidence::study::close::{self, CloseOptions, CloseReport, missing_pictures};
+use perface_evidence::study::vote::{self, Vote};
+use perface_evidence::study::{Rules, Study, page};
 
 use super::web;
 use crate::args::Common;
@@ -122,7 +122,7 @@ fn relocate(triplets: &mut [Triplet], from: &Path, out: &Path) -> Result<()> {
     let (from, out) = (from.canonicalize()?, out.canonicalize()?);
     for triplet in triplets {
         for picture in [&mut triplet.reference, &mut triplet.a, &mut triplet.b] {
-            *picture = perface::study::relative_to(&from.join(&*picture), &out);
+            *picture = perface_evidence::study::relative_to(&from.join(&*picture), &out);
         }
     }
     Ok(())

@@ -9,10 +9,10 @@ use perface::atomic::Overwrite;
 use perface::attribute::AttributeReader;
 use perface::candidates::Reader;
 use perface::photo::{self, Limits};
-use perface::study::design::{self, DesignOptions};
-use perface::study::{FILE_NAME, Rules, SampleKind, celeba, face_list, texts};
 use perface::swap::warp::look::Look;
 use perface::table::ColumnNames;
+use perface_evidence::study::design::{self, DesignOptions};
+use perface_evidence::study::{FILE_NAME, Rules, SampleKind, celeba, face_list, texts};
 use serde::Serialize;
 
 use crate::args::Common;

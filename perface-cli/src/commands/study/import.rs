@@ -4,11 +4,11 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
-use perface::study::close::{CloseReport, split_triplets};
-use perface::study::import::{ChoiceWords, read_answers};
-use perface::study::page;
 use perface::table::ColumnNames;
 use perface::triplets;
+use perface_evidence::study::close::{CloseReport, split_triplets};
+use perface_evidence::study::import::{ChoiceWords, read_answers};
+use perface_evidence::study::page;
 
 use super::close::{self, Split};
 use crate::args::Common;
@@ -56,7 +56,7 @@ impl Import {
                     None
                 }
             },
-            None if kept => Some(perface::splits::check(&triplets, &std::collections::HashSet::new())?),
+            None if kept => Some(perface_evidence::splits::check(&triplets, &std::collections::HashSet::new())?),
             None => None,
         };
         let mut report = CloseReport::of_table(&triplets, splits, self.seed);

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use clap::Args;
 use perface::parallel::in_parallel;
-use perface::study::Study;
-use perface::study::render::{self, Failed, RenderRecord, Renderer, is_there};
+use perface_evidence::study::Study;
+use perface_evidence::study::render::{self, Failed, RenderRecord, Renderer, is_there};
 
 use crate::args::Common;
 use crate::output::{self, Outcome};

@@ -7,8 +7,8 @@ use anyhow::{Context, Result};
 use clap::Args;
 use perface::candidates::Reader;
 use perface::parallel::in_parallel;
-use perface::study::render::PICTURES;
-use perface::study::{Place, SampleKind, Study};
+use perface_evidence::study::render::PICTURES;
+use perface_evidence::study::{Place, SampleKind, Study};
 
 use crate::args::Common;
 use crate::output::Outcome;

@@ -5,8 +5,8 @@ use std::str::FromStr;
 
 use clap::Args;
 use perface::draw::Seed;
-use perface::splits::Scheme;
 use perface::table::ColumnNames;
+use perface_evidence::splits::Scheme;
 use perface_train::data::{Divided, Labels};
 use perface_train::features::Features;
 use perface_train::learner::Sgd;

@@ -50,7 +50,7 @@ impl Markup {
         self.raw("<td").attribute("data-label", label).raw(">").name(text).raw("</td>")
     }
 
-    /// A picture made by [`crate::eval::plot`], which escapes what it draws.
+    /// A picture made by [`crate::plot`], which escapes what it draws.
     pub fn plot(&mut self, svg: &str) -> &mut Self {
         self.0.push_str(svg);
         self

@@ -5,8 +5,8 @@ use std::collections::HashSet;
 use super::PageOptions;
 use super::markup::Markup;
 use super::picture::Pictures;
-use crate::eval::plot;
 use crate::group::{GroupChoice, GroupDistanceRow};
+use crate::plot;
 use crate::report::{FaceRecord, PhotoRecord, RankedRecord, Report, Status, Verdict};
 
 /// How many faces are shown with a plot or a ranking, over all photos: at about 5 kB each.
