@@ -12,14 +12,15 @@ that the list derived from single raters has.
 
 --ratings also writes pairs with how near they are in that space, for `perface eval similarity`.
 
-Kinds of questions, by --near and --any: within one gender and close in age, as in the published design, and across
-gender and age.
+Kinds of questions, by --near, --any and --ages: within one gender and close in age, as in the published design; across
+gender and age; and within one gender, where one face is nearer in age by ten years or more. The last are drawn apart, so
+that the others are the same with and without them.
 
 --groups also writes the faces that training does not see with their group, for `perface eval groups`: young 18-34 or older from
 40, male above 60 of 100 or female below 40; the others are left out.
 
 Needs numpy.  Example:
-    python3 tools/omi_triplets.py ../shared/data/omi/attributes.csv --near 6000 --any 6000 --out triplets.csv
+    python3 tools/omi_triplets.py ../shared/data/omi/attributes.csv --ages 6000 --out triplets.csv
 """
 import argparse
 import csv
@@ -32,6 +33,7 @@ ATTRIBUTES = ("age gender weight skin-color hair-color long-haired asian black w
               "native attractive cute dominant trustworthy dorky smug").split()
 ADULT_YEARS = 18.0
 NEAR_YEARS = 8.0
+APART_YEARS = 10.0
 
 
 def part_of(name: str, test: float, val: float) -> str:
@@ -40,12 +42,39 @@ def part_of(name: str, test: float, val: float) -> str:
     return "i" if share < test else "val" if share < test + val else "train"
 
 
+def fits(raw, kind: str, c: int, a: int, b: int) -> bool:
+    """Whether a question is of a kind; `raw` holds age and gender in its first columns."""
+    (age_c, male_c), (age_a, male_a), (age_b, male_b) = ((raw[k, 0], raw[k, 1] > 50) for k in (c, a, b))
+    if kind == "any":
+        return True
+    if not male_a == male_b == male_c:
+        return False
+    to_a, to_b = abs(age_a - age_c), abs(age_b - age_c)
+    return max(to_a, to_b) <= NEAR_YEARS if kind == "near" else abs(to_a - to_b) >= APART_YEARS
+
+
+def draw(raw, ratings, faces, kind: str, wanted: int, noise: float, rng, seen: set) -> list:
+    """`wanted` questions about `faces` that are not in `seen`: reference, a, b and how many of three votes a gets."""
+    questions = []
+    while len(questions) < wanted:
+        c, a, b = rng.choice(faces, 3, replace=False)
+        if not fits(raw, kind, c, a, b) or (c, min(a, b), max(a, b)) in seen:
+            continue
+        seen.add((c, min(a, b), max(a, b)))
+        noisy = ratings[[c, a, b]] + rng.normal(0, noise, (3, 3, ratings.shape[1]))
+        to_a = np.linalg.norm(noisy[:, 0] - noisy[:, 1], axis=1)
+        to_b = np.linalg.norm(noisy[:, 0] - noisy[:, 2], axis=1)
+        questions.append((c, a, b, int((to_a < to_b).sum())))
+    return questions
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("attributes")
     parser.add_argument("--out", default="triplets.csv")
     parser.add_argument("--near", type=int, default=6000, help="training questions within one gender and age")
     parser.add_argument("--any", type=int, default=6000, help="training questions across gender and age")
+    parser.add_argument("--ages", type=int, default=0, help="training questions within one gender, across age")
     parser.add_argument("--test", type=float, default=0.15, help="share of faces kept for the final table")
     parser.add_argument("--val", type=float, default=0.15, help="share of faces to stop by")
     parser.add_argument("--held", type=int, default=2000, help="questions of validation and of test, near only")
@@ -60,7 +89,6 @@ def main() -> None:
     names = [row["image"] for row in rows]
     raw = np.array([[float(row[a]) for a in ATTRIBUTES] for row in rows])
     ratings = (raw - raw.mean(0)) / raw.std(0)
-    age, male = raw[:, 0], raw[:, 1] > 50
     parts = np.array([part_of(name, options.test, options.val) for name in names])
     rng = np.random.default_rng(options.seed)
 
@@ -72,26 +100,14 @@ def main() -> None:
             for a, b in sorted(pairs)[:2000]:
                 writer.writerow([names[a], names[b], f"{-np.linalg.norm(ratings[a] - ratings[b]):.4f}"])
 
-    written = []
-    for part, near, any_ in [("train", options.near, options.any), ("val", options.held, 0), ("i", options.held, 0)]:
-        faces = np.flatnonzero(parts == part)
-        seen = set()
-        for wanted, alike in [(near, True), (any_, False)]:
-            found = 0
-            while found < wanted:
-                c, a, b = rng.choice(faces, 3, replace=False)
-                close = all(male[x] == male[c] and abs(age[x] - age[c]) <= NEAR_YEARS for x in (a, b))
-                if (alike and not close) or (c, min(a, b), max(a, b)) in seen:
-                    continue
-                seen.add((c, min(a, b), max(a, b)))
-                noisy = ratings[[c, a, b]] + rng.normal(0, options.noise, (3, 3, len(ATTRIBUTES)))
-                to_a = np.linalg.norm(noisy[:, 0] - noisy[:, 1], axis=1)
-                to_b = np.linalg.norm(noisy[:, 0] - noisy[:, 2], axis=1)
-                votes_a = int((to_a < to_b).sum())
-                written.append([f"{part}-{len(written)}", names[c], f"{min(names[a], names[b])}|{max(names[a], names[b])}",
-                                names[c], names[a], names[b], votes_a, 3 - votes_a, "derived", part,
-                                "near" if alike else "any"])
-                found += 1
+    written, seen = [], set()
+    ages_rng = np.random.default_rng([options.seed, 1])
+    for part, kind, wanted, rng in [("train", "near", options.near, rng), ("train", "any", options.any, rng),
+                                    ("val", "near", options.held, rng), ("i", "near", options.held, rng),
+                                    ("train", "ages", options.ages, ages_rng)]:
+        for c, a, b, votes_a in draw(raw, ratings, np.flatnonzero(parts == part), kind, wanted, options.noise, rng, seen):
+            written.append([f"{part}-{len(written)}", names[c], f"{min(names[a], names[b])}|{max(names[a], names[b])}",
+                            names[c], names[a], names[b], votes_a, 3 - votes_a, "derived", part, kind])
     with open(options.out, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow("sample_id target_id triplet_id reference a b votes_a votes_b kind split pairing".split())
