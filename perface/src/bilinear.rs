@@ -12,7 +12,7 @@ pub struct Corners {
 impl Corners {
     /// Of (x, y), pixel centres at whole numbers, in a picture of `width` × `height` pixels, neither of them 0; outside, the
     /// border goes on.
-    #[inline]
+    #[inline(always)]
     pub fn of([x, y]: [f32; 2], width: usize, height: usize) -> Self {
         let (x, y) = (x.clamp(0.0, width as f32 - 1.0), y.clamp(0.0, height as f32 - 1.0));
         let (left, top) = (x as usize, y as usize);
@@ -23,7 +23,7 @@ impl Corners {
     }
 
     /// The weighted mean of one value of each pixel.
-    #[inline]
+    #[inline(always)]
     pub fn mean(&self, values: &[f32]) -> f32 {
         let mut sum = 0.0;
         for k in 0..4 {
@@ -33,7 +33,7 @@ impl Corners {
     }
 
     /// The weighted mean of `N` values of each pixel.
-    #[inline]
+    #[inline(always)]
     pub fn mean_of<const N: usize>(&self, pixels: &[[f32; N]]) -> [f32; N] {
         let mut sum = [0.0; N];
         for k in 0..4 {
@@ -46,7 +46,7 @@ impl Corners {
     }
 
     /// The weighted mean of `N` bytes of each pixel, from 0 to 255.
-    #[inline]
+    #[inline(always)]
     pub fn mean_of_bytes<const N: usize>(&self, pixels: &[[u8; N]]) -> [f32; N] {
         let mut sum = [0.0; N];
         for k in 0..4 {

@@ -38,8 +38,18 @@ impl Natural {
     pub fn max_tone_step(self) -> Option<f32> {
         match self {
             Self::Strict => Some(8.0),
-            Self::Normal => Some(14.0),
+            Self::Normal => Some(7.5),
             Self::Off => None,
+        }
+    }
+
+    /// Largest mean distance of the five landmarks from where they were that is not refused, in eye distances. Looked at, faces
+    /// beyond it have squeezed features; far beyond, something else was found.
+    pub fn max_landmarks_error(self) -> f32 {
+        match self {
+            Self::Strict => 0.1,
+            Self::Normal => 0.12,
+            Self::Off => 0.25,
         }
     }
 }

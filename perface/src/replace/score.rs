@@ -20,8 +20,6 @@ const CLEAR_LEAD: f32 = -0.04;
 const CLEAR_LANDMARKS: f32 = 0.07;
 /// A smaller step of skin colour at the edge (CIE 1976 ΔE) is not seen.
 const CLEAR_TONE_STEP: f32 = 4.0;
-/// A face whose landmarks moved farther is not the same face in other pixels, but something else found there.
-const MAX_LANDMARKS: f32 = 0.25;
 
 /// Why a result may not be published.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -73,7 +71,7 @@ impl Score {
         } else if !self.answered_by_all {
             // A gate that did not answer has not been passed.
             Some(Unfit::SamePerson)
-        } else if self.landmarks_error.is_nan() || self.landmarks_error > MAX_LANDMARKS {
+        } else if self.landmarks_error.is_nan() || self.landmarks_error > natural.max_landmarks_error() {
             Some(Unfit::Moved)
         } else {
             over(natural.max_tone_step()).then_some(Unfit::Edge)

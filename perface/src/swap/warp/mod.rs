@@ -337,7 +337,7 @@ fn sample_rgba(picture: &RgbaImage, place: [f32; 2]) -> [f32; 4] {
 /// Where the mask ends in the direction of a point of the mean frontal face.
 #[inline]
 fn edge_radius([x, y]: [f32; 2]) -> f32 {
-    let length = x.hypot(y).max(1e-6);
+    let length = (x * x + y * y).sqrt().max(1e-6);
     let (up, down) = (smoothstep(0.45, 0.85, -y / length), smoothstep(0.2, 0.7, y / length));
     EDGE[1] + up * (EDGE[0] - EDGE[1]) + down * (EDGE[2] - EDGE[1])
 }
