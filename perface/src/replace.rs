@@ -492,7 +492,10 @@ impl Replacer {
         }
         let trial = |(seen, results): (Seen, Vec<Embedding>)| {
             let results: Vec<&Embedding> = results.iter().collect();
-            let score = self.scored(&results, subject, lineup, seen.landmarks_error, seen.tone_step);
+            let score = self.scored(&results, subject, lineup);
+            let exaggerated = search.manner != Manner::Usual;
+            let score =
+                Score { landmarks_error: seen.landmarks_error, exaggerated, tone_step: seen.tone_step, ..score };
             Trial { swap: seen.swap, candidate: seen.candidate, material: seen.material, score }
         };
         Ok(seen.into_iter().zip(results).map(trial).collect())
@@ -511,14 +514,8 @@ impl Replacer {
         first.then_some(score::Unfit::FoundFirst)
     }
 
-    fn scored(
-        &self,
-        results: &[&Embedding],
-        subject: &Subject,
-        lineup: &Lineup,
-        landmarks_error: f32,
-        tone_step: Option<f32>,
-    ) -> Score {
+    /// What the gates say of a result; how it looks is not known yet.
+    fn scored(&self, results: &[&Embedding], subject: &Subject, lineup: &Lineup) -> Score {
         let similarities: Vec<f32> = results.iter().zip(&subject.embeddings).map(|(a, b)| a.cosine(b)).collect();
         let margins = similarities.iter().zip(&self.gates).map(|(cosine, gate)| cosine - gate.same_person_cosine);
         let margin = margins.fold(f32::NEG_INFINITY, f32::max);
@@ -530,8 +527,9 @@ impl Replacer {
             similarities,
             margin,
             standings,
-            landmarks_error,
-            tone_step,
+            landmarks_error: 0.0,
+            exaggerated: false,
+            tone_step: None,
         }
     }
 
@@ -580,7 +578,7 @@ impl Replacer {
         let results = timings.time("embed result", || self.embed(&part.pixels, &found))?;
         let Some(results) = results else { return Ok(None) };
         let lineup = self.lineup(subject, key, originals);
-        Ok(self.scored(&results.iter().collect::<Vec<_>>(), subject, &lineup, 0.0, None).unfit(Natural::Off))
+        Ok(self.scored(&results.iter().collect::<Vec<_>>(), subject, &lineup).unfit(Natural::Off))
     }
 
     /// Why `found`, a face of the photo as it was written, does not hide `subject`, if so.
@@ -597,7 +595,7 @@ impl Replacer {
     ) -> Result<Option<score::Unfit>> {
         let Some(results) = self.embed(written, found)? else { return Ok(None) };
         let lineup = self.lineup(subject, key, originals);
-        Ok(self.scored(&results.iter().collect::<Vec<_>>(), subject, &lineup, 0.0, None).unhidden())
+        Ok(self.scored(&results.iter().collect::<Vec<_>>(), subject, &lineup).unhidden())
     }
 }
 
