@@ -66,6 +66,7 @@ fn celebamask_hqs_own_folder_is_enough_for_table_4() {
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.success(), "{said}");
     assert!(said.contains("2 faces of"), "{said}");
+    assert!(!said.contains("wrote"), "--quiet: {said}");
     let result: Value = serde_json::from_slice(&fs::read(out.join("result.json")).unwrap()).unwrap();
     let evaluation = &result["groups"]["models"][0];
     assert_eq!(evaluation["model"], "sface");

@@ -57,16 +57,10 @@ pub trait Learner {
     fn step(&mut self, sgd: &Sgd);
 
     /// Parameters and running statistics by name, in a fixed order.
-    ///
-    /// # Errors
-    /// If they lie on a device that fails.
-    fn parameters(&self) -> Result<Vec<NamedTensor>>;
+    fn parameters(&self) -> Vec<NamedTensor>;
 
     /// Velocities under the names of their parameters; none before the first step.
-    ///
-    /// # Errors
-    /// See [`Learner::parameters`].
-    fn velocities(&self) -> Result<Vec<NamedTensor>>;
+    fn velocities(&self) -> Vec<NamedTensor>;
 
     /// Take back what [`Learner::parameters`] and [`Learner::velocities`] gave, the latter possibly empty.
     ///
@@ -105,10 +99,6 @@ impl LinearHead {
     /// The matrix, row by row.
     pub fn weight(&self) -> &[f32] {
         &self.weight
-    }
-
-    fn tensor(&self, data: &[f32]) -> NamedTensor {
-        NamedTensor { name: Self::WEIGHT.to_owned(), shape: vec![self.width, self.from], data: data.to_vec() }
     }
 }
 
@@ -163,12 +153,14 @@ impl Learner for LinearHead {
         }
     }
 
-    fn parameters(&self) -> Result<Vec<NamedTensor>> {
-        Ok(vec![self.tensor(&self.weight)])
+    fn parameters(&self) -> Vec<NamedTensor> {
+        let shape = vec![self.width, self.from];
+        vec![NamedTensor { name: Self::WEIGHT.to_owned(), shape, data: self.weight.clone() }]
     }
 
-    fn velocities(&self) -> Result<Vec<NamedTensor>> {
-        Ok(self.velocity.iter().map(|velocity| self.tensor(velocity)).collect())
+    fn velocities(&self) -> Vec<NamedTensor> {
+        let tensor = |data: &Vec<f32>| NamedTensor { data: data.clone(), ..self.parameters().remove(0) };
+        self.velocity.iter().map(tensor).collect()
     }
 
     fn restore(&mut self, parameters: &[NamedTensor], velocities: &[NamedTensor]) -> Result<()> {

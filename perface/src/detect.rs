@@ -63,7 +63,7 @@ const SHRUNKEN_PX: [u32; 2] = [640, 320];
 
 /// A turned look at a photo that also has upright faces must be this sure: most real turned faces score above 0.9,
 /// and almost everything between 0.7 and 0.8 there is a collar or a hand.
-const MIN_TURNED_SCORE: f32 = 0.8;
+pub const MIN_TURNED_SCORE: f32 = 0.8;
 
 /// A face found turned that shares this much of the smaller box with a surer face is part of that face.
 const MAX_TURNED_OVERLAP: f32 = 0.3;

@@ -81,13 +81,15 @@ pub fn crop_antialiased(picture: &RgbImage, to_crop: &Similarity, width: u32, he
 /// `part` of `picture`, averaged down to `width` × `height`.
 pub fn shrink(picture: &RgbImage, part: Rect, width: u32, height: u32) -> Option<RgbImage> {
     let mut small = RgbImage::new(width, height);
+    // Named by its type, or the compiler makes the resizer's code for all thirteen kinds of pixels.
+    type Pixel = fir::pixels::U8x3;
     let view =
-        fir::images::ImageRef::new(picture.width(), picture.height(), picture.as_raw(), fir::PixelType::U8x3).ok()?;
-    let mut target = fir::images::Image::from_slice_u8(width, height, small.as_mut(), fir::PixelType::U8x3).ok()?;
+        fir::images::TypedImageRef::<Pixel>::from_buffer(picture.width(), picture.height(), picture.as_raw()).ok()?;
+    let mut target = fir::images::TypedImage::<Pixel>::from_buffer(width, height, small.as_mut()).ok()?;
     let options = fir::ResizeOptions::new()
         .crop(f64::from(part.left), f64::from(part.top), f64::from(part.width()), f64::from(part.height()))
         .resize_alg(fir::ResizeAlg::Convolution(fir::FilterType::Bilinear));
-    fir::Resizer::new().resize(&view, &mut target, &options).ok()?;
+    fir::Resizer::new().resize_typed(&view, &mut target, &options).ok()?;
     Some(small)
 }
 
@@ -118,15 +120,11 @@ impl<'a> Source<'a> {
             let (right, bottom) = (left.saturating_add(1), top.saturating_add(1));
             [self.at(left, top), self.at(right, top), self.at(left, bottom), self.at(right, bottom)]
         };
-        let mut pixel = [0; 3];
-        for c in 0..3 {
-            let value = |corner: usize| f32::from(corners[corner][c]);
-            let upper = value(0) + (value(1) - value(0)) * along;
-            let lower = value(2) + (value(3) - value(2)) * along;
-            // Half up, as `round` does for what is not negative, without a call.
-            pixel[c] = (upper + (lower - upper) * down + 0.5) as u8;
-        }
-        pixel
+        std::array::from_fn(|c| {
+            let [a, b, e, f] = corners.map(|corner| f32::from(corner[c]));
+            let (upper, lower) = (a + (b - a) * along, e + (f - e) * along);
+            (upper + (lower - upper) * down).round() as u8
+        })
     }
 
     fn at(&self, x: i64, y: i64) -> [u8; 3] {

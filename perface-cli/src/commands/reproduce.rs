@@ -182,7 +182,7 @@ impl Reproduce {
             rank: ranked,
             splits: trained,
         };
-        write(&page, &self.out, &result, &tables)?;
+        write(&page, &self.out, &result, &tables, common)?;
         output::print(common.json, &result, |result| self.text(result))?;
         Ok(if unreadable { Outcome::SomeUnreadable } else { Outcome::Done })
     }

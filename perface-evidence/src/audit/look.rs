@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::files::FilePair;
 use perface::cover;
-use perface::detect::{Detector, Face};
+use perface::detect::{Detector, Face, MIN_TURNED_SCORE};
 use perface::embed::Embedder;
 use perface::embedding::Embedding;
 use perface::error::Result;
@@ -97,8 +97,16 @@ pub struct Missed {
     pub box_px: Rect,
     /// How sure the detector is.
     pub score: f32,
-    /// Whether the detector is as sure as a run has to be to protect a face; the others are for a person to judge.
+    /// Whether the detector is as sure as a run has to be to protect a face; the others are for a person to judge. Of
+    /// what is found only with the picture turned, beside upright faces, a run asks [`MIN_TURNED_SCORE`].
     pub sure: bool,
+}
+
+/// A face of the second look.
+struct Found {
+    face: Face,
+    /// Whether the picture had to be turned.
+    turned: bool,
 }
 
 /// A pair, looked at.
@@ -136,7 +144,8 @@ impl Eyes {
         };
         let in_place_of = |face: &Face| {
             let shared = |a: &&Face| to_original(a.box_px).iou(&face.box_px);
-            let near = after.iter().filter(|a| a.score >= min_score && shared(a) > SAME_PLACE_IOU);
+            let near = after.iter().map(|found| &found.face);
+            let near = near.filter(|a| a.score >= min_score && shared(a) > SAME_PLACE_IOU);
             near.max_by(|a, b| shared(a).total_cmp(&shared(b)))
         };
         let untouched = |rect: Rect| same_size && mean_difference(&original, &output, rect) <= UNTOUCHED_LEVELS;
@@ -162,20 +171,26 @@ impl Eyes {
             let is_main = face.box_px.area() >= largest;
             look.faces.push(FaceLook { box_px: face.box_px, state, is_main, original: descriptors, result, kept });
         }
-        for face in after.iter().filter(|face| untouched(face.box_px) && !is_kept(face.box_px)) {
-            let sure = face.score >= min_score;
+        let upright = after.iter().any(|found| !found.turned && found.face.score >= min_score);
+        for Found { face, turned } in &after {
+            if !untouched(face.box_px) || is_kept(face.box_px) {
+                continue;
+            }
+            let sure = is_sure(face.score, *turned, upright, min_score);
             look.missed.push(Missed { file: pair.name.clone(), box_px: face.box_px, score: face.score, sure });
         }
         if lossless && same_size {
-            let heads: Vec<Rect> = before.iter().chain(&after).map(cover::head_box).collect();
+            let heads: Vec<Rect> =
+                before.iter().chain(after.iter().map(|found| &found.face)).map(cover::head_box).collect();
             look.changed_outside = Some(changed_outside(&original, &output, &heads));
         }
         Ok(look)
     }
 
     /// All faces of `picture` at the lower score, the picture turned each way.
-    fn second_look(&self, picture: &RgbImage) -> Result<Vec<Face>> {
-        let mut faces = self.second.detect(picture)?;
+    fn second_look(&self, picture: &RgbImage) -> Result<Vec<Found>> {
+        let upright = self.second.detect(picture)?;
+        let mut faces: Vec<Found> = upright.into_iter().map(|face| Found { face, turned: false }).collect();
         for turn in Turn::OTHERS {
             let turned = turn.apply(picture.clone());
             let (width, height) = turned.dimensions();
@@ -183,10 +198,11 @@ impl Eyes {
                 let box_px = turn.back_rect(found.box_px, width, height);
                 let face =
                     Face { box_px, landmarks_px: found.landmarks_px.map(|p| turn.back(p, width, height)), ..found };
-                match faces.iter_mut().find(|known| known.box_px.iou(&box_px) > SAME_PLACE_IOU) {
-                    Some(known) if known.score >= face.score => {}
-                    Some(known) => *known = face,
-                    None => faces.push(face),
+                let found = Found { face, turned: true };
+                match faces.iter_mut().find(|known| known.face.box_px.iou(&box_px) > SAME_PLACE_IOU) {
+                    Some(known) if known.face.score >= found.face.score => {}
+                    Some(known) => *known = found,
+                    None => faces.push(found),
                 }
             }
         }
@@ -215,6 +231,11 @@ impl Eyes {
             score: [f64::from(face.score), f64::from(now.score)],
         }))
     }
+}
+
+/// Whether a run would have protected what is found with `score`, in a picture with or without upright faces.
+fn is_sure(score: f32, turned: bool, upright: bool, min_score: f32) -> bool {
+    score >= if turned && upright { min_score.max(MIN_TURNED_SCORE) } else { min_score }
 }
 
 fn is_lossless_webp(bytes: &[u8]) -> bool {
@@ -311,6 +332,15 @@ mod tests {
         let other = RgbImage::from_fn(60, 60, |x, y| Rgb([x as u8 * 3, y as u8 * 3, 110]));
         assert!(mean_difference(&a, &other, rect) > UNTOUCHED_LEVELS);
         assert_eq!(mean_difference(&a, &other, Rect::from_xywh(90.0, 0.0, 9.0, 9.0)), f64::INFINITY);
+    }
+
+    #[test]
+    fn a_turned_find_beside_upright_faces_has_to_be_surer() {
+        assert!(is_sure(0.72, false, true, 0.7));
+        assert!(is_sure(0.72, true, false, 0.7));
+        assert!(!is_sure(0.72, true, true, 0.7));
+        assert!(is_sure(0.81, true, true, 0.7));
+        assert!(!is_sure(0.69, false, false, 0.7));
     }
 
     #[test]

@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use image::RgbImage;
-use jpeg_encoder::{ColorType, Encoder};
 use serde::Serialize;
 
 use perface::atomic::{self, Overwrite};
@@ -220,13 +219,7 @@ impl EvaluationPage {
 }
 
 fn data_uri(pixels: &RgbImage) -> Result<String> {
-    let too_large = |_| Error::Usage("a picture is too large for a page".to_owned());
-    let width = u16::try_from(pixels.width()).map_err(too_large)?;
-    let height = u16::try_from(pixels.height()).map_err(too_large)?;
-    let mut jpeg = Vec::new();
-    Encoder::new(&mut jpeg, QUALITY)
-        .encode(pixels, width, height, ColorType::Rgb)
-        .map_err(|error| Error::Usage(error.to_string()))?;
+    let jpeg = photo::encode_thumbnail(pixels, QUALITY)?;
     Ok(format!("data:image/jpeg;base64,{}", STANDARD.encode(jpeg)))
 }
 

@@ -35,7 +35,7 @@ use std::path::Path;
 
 use image::{GrayImage, Rgb, RgbImage};
 
-pub use encode::{JPEG_QUALITY, encode, encode_jpeg, write};
+pub use encode::{JPEG_QUALITY, encode, encode_jpeg, encode_thumbnail, write};
 pub use format::{Format, SNIFF_BYTES};
 
 use crate::{Error, Result};

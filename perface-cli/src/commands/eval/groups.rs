@@ -163,7 +163,7 @@ impl Groups {
         let result = measure(list, faces, models, draw, self.group_distance, compare, &session, common)?;
         if let Some(out) = &self.out {
             let tables = [("classes.csv", result.to_csv()?), ("drawn.csv", faces_csv(&result.drawn)?)];
-            super::write(&groups_page(&result.for_page()), out, &result, &tables)?;
+            super::write(&groups_page(&result.for_page()), out, &result, &tables, common)?;
         }
         output::print(common.json, &result, GroupsResult::to_text)?;
         Ok(if result.skipped.iter().any(|n| *n > 0) { Outcome::SomeUnreadable } else { Outcome::Done })

@@ -156,9 +156,17 @@ impl LabelledFaces {
     }
 }
 
-/// Write a page with everything beside it, and say where.
-pub fn write(page: &EvaluationPage, out: &Path, result: &impl Serialize, csv: &[(&str, Vec<u8>)]) -> Result<()> {
+/// Write a page with everything beside it, and say where unless nothing but results is wanted.
+pub fn write(
+    page: &EvaluationPage,
+    out: &Path,
+    result: &impl Serialize,
+    csv: &[(&str, Vec<u8>)],
+    common: &Common,
+) -> Result<()> {
     page.write(out, result, csv)?;
-    eprintln!("perface: wrote {}", out.join("report.html").display());
+    if !common.quiet {
+        eprintln!("perface: wrote {}", out.join("report.html").display());
+    }
     Ok(())
 }

@@ -60,7 +60,7 @@ impl Pairs {
                 tables.push((format!("roc-{}.csv", result.model), result.to_csv()?));
             }
             let tables: Vec<(&str, Vec<u8>)> = tables.iter().map(|(name, csv)| (name.as_str(), csv.clone())).collect();
-            super::write(&pairs_page(&results), out, &results, &tables)?;
+            super::write(&pairs_page(&results), out, &results, &tables, common)?;
         }
         output::print(common.json, &results, |results| {
             results.iter().map(Verification::to_text).collect::<Vec<_>>().join("\n")

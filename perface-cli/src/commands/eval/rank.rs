@@ -55,7 +55,7 @@ impl Rank {
         let (result, skipped) = measure(list, faces, model, draw, self.group_distance, &session, common)?;
         if let Some(out) = &self.out {
             let page = rank_page(&result, self.shown, &self.faces.list.folder(&self.list));
-            super::write(&page, out, &result, &[("ranking.csv", result.to_csv()?)])?;
+            super::write(&page, out, &result, &[("ranking.csv", result.to_csv()?)], common)?;
         }
         output::print(common.json, &result, RankEvaluation::to_text)?;
         Ok(if skipped > 0 { Outcome::SomeUnreadable } else { Outcome::Done })

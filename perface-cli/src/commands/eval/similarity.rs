@@ -55,7 +55,7 @@ impl Similarity {
                 tables.push((format!("pairs-{}.csv", result.model), result.to_csv()?));
             }
             let tables: Vec<(&str, Vec<u8>)> = tables.iter().map(|(name, csv)| (name.as_str(), csv.clone())).collect();
-            super::write(&similarity_page(&results), out, &results, &tables)?;
+            super::write(&similarity_page(&results), out, &results, &tables, common)?;
         }
         output::print(common.json, &results, |results| {
             let note = self.derived.then(|| DERIVED_NOTE.to_owned());

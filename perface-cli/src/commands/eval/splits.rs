@@ -33,6 +33,7 @@ impl Splits {
                 out,
                 &result,
                 &[("runs.csv", result.to_csv()?)],
+                common,
             )?;
         }
         output::print(common.json, &result, SplitsEvaluation::to_text)?;

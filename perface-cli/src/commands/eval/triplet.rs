@@ -66,7 +66,7 @@ impl TripletArgs {
         if let Some(out) = &self.out {
             let wanted = self.examples.as_deref().map(read_examples).transpose()?.unwrap_or_default();
             let page = triplet_page(&result, &result.examples(&wanted, EXAMPLES)?, &folder);
-            super::write(&page, out, &result, &[("triplets.csv", result.to_csv()?)])?;
+            super::write(&page, out, &result, &[("triplets.csv", result.to_csv()?)], common)?;
         }
         output::print(common.json, &result, TripletEvaluation::to_text)?;
         Ok(if result.skipped.unreadable > 0 { Outcome::SomeUnreadable } else { Outcome::Done })

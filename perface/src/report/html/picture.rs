@@ -8,7 +8,6 @@ use std::path::{Component, Path, PathBuf};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use image::RgbImage;
-use jpeg_encoder::{ColorType, Encoder};
 
 use super::PageOptions;
 use super::markup::Markup;
@@ -40,11 +39,7 @@ impl Thumbnail {
         let small = ink::thumbnail(pixels, room.0, room.1);
         let (width, height) = small.dimensions();
         let scale = ink::thumbnail_scale(pixels.dimensions(), room.0, room.1);
-        let mut jpeg = Vec::new();
-        let side = |length: u32| u16::try_from(length).map_err(|_| "too large to show".to_owned());
-        Encoder::new(&mut jpeg, QUALITY)
-            .encode(&small, side(width)?, side(height)?, ColorType::Rgb)
-            .map_err(|error| error.to_string())?;
+        let jpeg = photo::encode_thumbnail(&small, QUALITY).map_err(|error| error.to_string())?;
         Ok(Self { data_uri: format!("data:image/jpeg;base64,{}", STANDARD.encode(jpeg)), size: (width, height), scale })
     }
 }
