@@ -29,13 +29,16 @@ pub struct Checkpoint {
 
 impl Checkpoint {
     /// Of a learner as it is.
-    pub fn of(learner: &dyn Learner, position: &Position, settings: &str) -> Self {
-        Self {
-            parameters: learner.parameters(),
-            velocities: learner.velocities(),
+    ///
+    /// # Errors
+    /// What the learner returns.
+    pub fn of(learner: &dyn Learner, position: &Position, settings: &str) -> Result<Self> {
+        Ok(Self {
+            parameters: learner.parameters()?,
+            velocities: learner.velocities()?,
             position: position.clone(),
             settings: settings.to_owned(),
-        }
+        })
     }
 
     /// Write it, whole or not at all.

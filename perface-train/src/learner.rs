@@ -57,10 +57,16 @@ pub trait Learner {
     fn step(&mut self, sgd: &Sgd);
 
     /// Parameters and running statistics by name, in a fixed order.
-    fn parameters(&self) -> Vec<NamedTensor>;
+    ///
+    /// # Errors
+    /// If they lie on a device that fails.
+    fn parameters(&self) -> Result<Vec<NamedTensor>>;
 
     /// Velocities under the names of their parameters; none before the first step.
-    fn velocities(&self) -> Vec<NamedTensor>;
+    ///
+    /// # Errors
+    /// See [`Learner::parameters`].
+    fn velocities(&self) -> Result<Vec<NamedTensor>>;
 
     /// Take back what [`Learner::parameters`] and [`Learner::velocities`] gave, the latter possibly empty.
     ///
@@ -99,6 +105,10 @@ impl LinearHead {
     /// The matrix, row by row.
     pub fn weight(&self) -> &[f32] {
         &self.weight
+    }
+
+    fn tensor(&self, data: &[f32]) -> NamedTensor {
+        NamedTensor { name: Self::WEIGHT.to_owned(), shape: vec![self.width, self.from], data: data.to_vec() }
     }
 }
 
@@ -153,14 +163,12 @@ impl Learner for LinearHead {
         }
     }
 
-    fn parameters(&self) -> Vec<NamedTensor> {
-        let shape = vec![self.width, self.from];
-        vec![NamedTensor { name: Self::WEIGHT.to_owned(), shape, data: self.weight.clone() }]
+    fn parameters(&self) -> Result<Vec<NamedTensor>> {
+        Ok(vec![self.tensor(&self.weight)])
     }
 
-    fn velocities(&self) -> Vec<NamedTensor> {
-        let tensor = |data: &Vec<f32>| NamedTensor { data: data.clone(), ..self.parameters().remove(0) };
-        self.velocity.iter().map(tensor).collect()
+    fn velocities(&self) -> Result<Vec<NamedTensor>> {
+        Ok(self.velocity.iter().map(|velocity| self.tensor(velocity)).collect())
     }
 
     fn restore(&mut self, parameters: &[NamedTensor], velocities: &[NamedTensor]) -> Result<()> {

@@ -105,23 +105,22 @@ impl Learner for NetworkLearner {
         });
     }
 
-    fn parameters(&self) -> Vec<NamedTensor> {
+    fn parameters(&self) -> Result<Vec<NamedTensor>> {
         let tensor = |(name, shape, data): (&str, &[usize], Vec<f32>)| NamedTensor {
             name: name.to_owned(),
             shape: shape.to_vec(),
             data,
         };
-        self.net.parameters().map(tensor).collect()
+        Ok(self.net.parameters().map(tensor).collect())
     }
 
-    fn velocities(&self) -> Vec<NamedTensor> {
+    fn velocities(&self) -> Result<Vec<NamedTensor>> {
         let params = self.net.graph().params.iter();
         let velocity = |name: &str| self.net.momentum(name).ok().flatten();
-        params
-            .filter_map(|p| {
-                Some(NamedTensor { name: p.name.clone(), shape: p.shape.clone(), data: velocity(&p.name)? })
-            })
-            .collect()
+        let tensors = params.filter_map(|p| {
+            Some(NamedTensor { name: p.name.clone(), shape: p.shape.clone(), data: velocity(&p.name)? })
+        });
+        Ok(tensors.collect())
     }
 
     fn restore(&mut self, parameters: &[NamedTensor], velocities: &[NamedTensor]) -> Result<()> {
@@ -277,9 +276,10 @@ mod tests {
         let mut first = NetworkLearner::new(&graph, &values, BatchNorm::Train).unwrap();
         step(&mut first);
         let mut second = NetworkLearner::new(&graph, &values, BatchNorm::Train).unwrap();
-        second.restore(&first.parameters(), &first.velocities()).unwrap();
+        second.restore(&first.parameters().unwrap(), &first.velocities().unwrap()).unwrap();
         step(&mut first);
         step(&mut second);
-        assert!(first.parameters() == second.parameters() && first.velocities() == second.velocities());
+        assert!(first.parameters().unwrap() == second.parameters().unwrap());
+        assert!(first.velocities().unwrap() == second.velocities().unwrap());
     }
 }

@@ -110,7 +110,8 @@ pub struct Record {
     pub interrupted: bool,
 }
 
-/// Fit `learner` and leave the record in the folder; in the end the learner has the best parameters.
+/// Fit `learner` and leave the record in the folder; in the end the learner has the best parameters. A run that was
+/// stopped is not tested.
 ///
 /// `before` holds unit embeddings `[pictures, before_width]` of the network before training, which the anchor holds on
 /// to and the result is compared with. `watch` is told after every batch and may stop the run, which can then be gone on
@@ -151,9 +152,11 @@ pub fn run(
     let trained = trainer::train(learner, inputs, data, before, job.options, position, best, &mut recorder)?;
     let pictures_per_s = recorder.pictures_per_s;
     let position = trained.position;
-    let after = embed_all(learner, inputs, data.pictures.len(), None)?;
     let width = learner.width();
-    let (tau, tau_n) = scale(data, &after, width);
+    // Who stops a run does not wait for its test.
+    let parts: &[Split] = if trained.interrupted { &[] } else { &REPORTED };
+    let after = if trained.interrupted { Vec::new() } else { embed_all(learner, inputs, data.pictures.len(), None)? };
+    let (tau, tau_n) = if trained.interrupted { (None, 0) } else { scale(data, &after, width) };
     let record = Record {
         schema: 1,
         config: job.settings.clone(),
@@ -166,10 +169,10 @@ pub fn run(
         epochs: position.epochs,
         left_out: data.left_out.clone(),
         trained_on: data.part(Split::Train).len(),
-        test: REPORTED
-            .into_iter()
-            .filter(|split| !data.part(*split).is_empty())
-            .map(|split| (split, tested(data, split, (before, before_width), (&after, width))))
+        test: parts
+            .iter()
+            .filter(|split| !data.part(**split).is_empty())
+            .map(|split| (*split, tested(data, *split, (before, before_width), (&after, width))))
             .collect(),
         tau,
         tau_n,
@@ -177,8 +180,10 @@ pub fn run(
         pictures_per_s,
         interrupted: trained.interrupted,
     };
-    let cases = test_cases(data, (before, before_width), (&after, width));
-    write(job.folder, "test_cases.csv", cases.as_bytes())?;
+    if !trained.interrupted {
+        let cases = test_cases(data, (before, before_width), (&after, width));
+        write(job.folder, "test_cases.csv", cases.as_bytes())?;
+    }
     let title = if data.derived { "derived answers (nobody was asked)" } else { "answers of people" };
     write(job.folder, "curves.svg", crate::curves::svg(&record.epochs, title).as_bytes())?;
     let json = serde_json::to_vec_pretty(&record).map_err(|error| Error::Usage(format!("run.json: {error}")))?;
@@ -267,11 +272,11 @@ impl Observer for Recorder<'_> {
 
     fn save(&mut self, position: &Position, learner: &dyn Learner, is_best: bool) -> Result<()> {
         if is_best {
-            let tensors = SafeTensors { tensors: learner.parameters(), ..Default::default() };
+            let tensors = SafeTensors { tensors: learner.parameters()?, ..Default::default() };
             write(self.folder, BEST, &tensors.bytes()?)?;
         }
         write(self.folder, "curves.csv", crate::curves::csv(&position.epochs).as_bytes())?;
-        Checkpoint::of(learner, position, &self.settings).write(&self.folder.join(LAST))
+        Checkpoint::of(learner, position, &self.settings)?.write(&self.folder.join(LAST))
     }
 }
 
@@ -346,7 +351,8 @@ mod tests {
         let (whole, parts) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let record = run_in(whole.path(), false, usize::MAX).unwrap();
         assert_eq!((record.epochs.len(), record.test[&Split::I].n, record.trained_on), (4, 2, 4));
-        assert!(run_in(parts.path(), false, 3).unwrap().interrupted);
+        let stopped = run_in(parts.path(), false, 3).unwrap();
+        assert!(stopped.interrupted && stopped.test.is_empty() && !parts.path().join("test_cases.csv").exists());
         assert!(!run_in(parts.path(), true, usize::MAX).unwrap().interrupted);
         for name in ["best.safetensors", "last.safetensors", "curves.csv", "curves.svg", "test_cases.csv"] {
             let read = |folder: &tempfile::TempDir| std::fs::read(folder.path().join(name)).unwrap();

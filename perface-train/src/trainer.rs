@@ -248,7 +248,7 @@ pub fn train(
         (position.batch, position.loss_sum, position.active_sum) = (0, 0.0, 0.0);
         if is_best {
             position.best_epoch = Some(epoch);
-            best = Some(learner.parameters());
+            best = Some(learner.parameters()?);
         }
         observer.save(&position, learner, is_best)?;
     }
@@ -414,9 +414,9 @@ mod tests {
 
         fn save(&mut self, position: &Position, learner: &dyn Learner, is_best: bool) -> Result<()> {
             if is_best {
-                self.best = Some(learner.parameters());
+                self.best = Some(learner.parameters()?);
             }
-            self.saved = Some((position.clone(), learner.parameters(), learner.velocities()));
+            self.saved = Some((position.clone(), learner.parameters()?, learner.velocities()?));
             Ok(())
         }
     }

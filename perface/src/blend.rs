@@ -3,7 +3,7 @@
 //! A feathered mask mixes the two. First, what still differs along the mask's edge is spread over the inside as a
 //! smooth sheet and taken away: the low-frequency part of gradient-domain (Poisson) blending, without solving for it.
 
-use crate::lab::LabImage;
+use crate::lab::{Lab, LabImage};
 use crate::plane::{Plane, grown_together, shrunk_together};
 
 /// How a seam is removed.
@@ -34,8 +34,9 @@ pub fn without_seam(patch: &mut LabImage, under: &LabImage, alpha: &Plane, trust
     let [weight, steps @ ..] = sums.map(|plane| plane.blurred(sigma));
     let [l, a, b] = steps.map(|steps| steps.zip(&weight, |s, w| s / (w + FAINT_EDGE)));
     grown_together([&l, &a, &b], options.block_px, size, |i, step| {
-        for (value, step) in patch.pixels[i].iter_mut().zip(step) {
-            *value += step.clamp(-options.max_step, options.max_step);
+        let pixel = &mut patch.pixels[i];
+        for k in 0..3 {
+            pixel[k] += step[k].clamp(-options.max_step, options.max_step);
         }
     });
 }
@@ -43,16 +44,15 @@ pub fn without_seam(patch: &mut LabImage, under: &LabImage, alpha: &Plane, trust
 /// `alpha · patch + (1 − alpha) · under`, pixel by pixel.
 pub fn mixed(patch: &LabImage, under: &LabImage, alpha: &Plane) -> LabImage {
     let pixels = patch.pixels.iter().zip(&under.pixels).zip(alpha.values());
-    LabImage {
-        pixels: pixels.map(|((p, u), &a)| std::array::from_fn(|k| u[k] + a * (p[k] - u[k]))).collect(),
-        ..*patch
-    }
+    let mix = |((p, u), &a): ((&Lab, &Lab), &f32)| {
+        [u[0] + a * (p[0] - u[0]), u[1] + a * (p[1] - u[1]), u[2] + a * (p[2] - u[2])]
+    };
+    LabImage { pixels: pixels.map(mix).collect(), ..*patch }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lab::Lab;
 
     fn flat(value: Lab) -> LabImage {
         LabImage { width: 64, height: 64, pixels: vec![value; 64 * 64] }

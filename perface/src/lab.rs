@@ -6,6 +6,8 @@ use std::sync::LazyLock;
 
 use image::RgbImage;
 
+use crate::bilinear::Corners;
+
 /// A colour as L\*, a\*, b\*.
 pub type Lab = [f32; 3];
 
@@ -21,52 +23,62 @@ static DECODE: LazyLock<[f32; 257]> = LazyLock::new(|| {
     })
 });
 
-static ENCODE: LazyLock<Vec<f32>> = LazyLock::new(|| {
-    (0..ENCODE_STEPS + 2)
-        .map(|i| {
-            let v = (i as f32 / ENCODE_STEPS as f32).min(1.0);
-            255.0 * if v <= 0.003_130_8 { 12.92 * v } else { 1.055 * v.powf(1.0 / 2.4) - 0.055 }
-        })
-        .collect()
+static ENCODE: LazyLock<Box<[f32; ENCODE_STEPS + 2]>> = LazyLock::new(|| {
+    Box::new(std::array::from_fn(|i| {
+        let v = (i as f32 / ENCODE_STEPS as f32).min(1.0);
+        255.0 * if v <= 0.003_130_8 { 12.92 * v } else { 1.055 * v.powf(1.0 / 2.4) - 0.055 }
+    }))
 });
 
 /// From sRGB, each channel in `[0, 255]` and fractions welcome; what lies outside is clamped.
+#[inline]
 pub fn from_srgb(rgb: [f32; 3]) -> Lab {
-    let [r, g, b] = rgb.map(|v| {
-        let v = v.clamp(0.0, 255.0);
-        let low = v as usize;
-        DECODE[low] + (v - low as f32) * (DECODE[low + 1] - DECODE[low])
-    });
-    let xyz = [
-        0.412_456_4 * r + 0.357_576_1 * g + 0.180_437_5 * b,
-        0.212_672_9 * r + 0.715_152_2 * g + 0.072_175 * b,
-        0.019_333_9 * r + 0.119_192 * g + 0.950_304_1 * b,
-    ];
-    let [x, y, z] = [0, 1, 2].map(|k| {
-        let t = xyz[k] / WHITE[k];
-        if t > 0.008_856 { cube_root(t) } else { 7.787_037 * t + 16.0 / 116.0 }
-    });
+    let table: &[f32; 257] = &DECODE;
+    let (r, g, b) = (decoded(table, rgb[0]), decoded(table, rgb[1]), decoded(table, rgb[2]));
+    let x = pivoted((0.412_456_4 * r + 0.357_576_1 * g + 0.180_437_5 * b) / WHITE[0]);
+    let y = pivoted((0.212_672_9 * r + 0.715_152_2 * g + 0.072_175 * b) / WHITE[1]);
+    let z = pivoted((0.019_333_9 * r + 0.119_192 * g + 0.950_304_1 * b) / WHITE[2]);
     [116.0 * y - 16.0, 500.0 * (x - y), 200.0 * (y - z)]
 }
 
 /// To sRGB, each channel in `[0, 255]`, clipped to what sRGB can show.
+#[inline]
 pub fn to_srgb([l, a, b]: Lab) -> [f32; 3] {
     let y = (l + 16.0) / 116.0;
     let linear = |t: f32| if t > 0.206_897 { t * t * t } else { (t - 16.0 / 116.0) / 7.787_037 };
     let (x, y, z) = (WHITE[0] * linear(y + a / 500.0), linear(y), WHITE[2] * linear(y - b / 200.0));
+    let table: &[f32; ENCODE_STEPS + 2] = &ENCODE;
     [
-        3.240_454_2 * x - 1.537_138_5 * y - 0.498_531_4 * z,
-        -0.969_266 * x + 1.876_010_8 * y + 0.041_556 * z,
-        0.055_643_4 * x - 0.204_025_9 * y + 1.057_225_2 * z,
+        encoded(table, 3.240_454_2 * x - 1.537_138_5 * y - 0.498_531_4 * z),
+        encoded(table, -0.969_266 * x + 1.876_010_8 * y + 0.041_556 * z),
+        encoded(table, 0.055_643_4 * x - 0.204_025_9 * y + 1.057_225_2 * z),
     ]
-    .map(|v| {
-        let at = v.clamp(0.0, 1.0) * ENCODE_STEPS as f32;
-        let low = at as usize;
-        ENCODE[low] + (at - low as f32) * (ENCODE[low + 1] - ENCODE[low])
-    })
+}
+
+/// A channel in `[0, 255]` as linear light.
+#[inline]
+fn decoded(table: &[f32; 257], v: f32) -> f32 {
+    let v = v.clamp(0.0, 255.0);
+    let low = (v as usize).min(255);
+    table[low] + (v - low as f32) * (table[low + 1] - table[low])
+}
+
+/// Linear light as a channel in `[0, 255]`.
+#[inline]
+fn encoded(table: &[f32; ENCODE_STEPS + 2], v: f32) -> f32 {
+    let at = v.clamp(0.0, 1.0) * ENCODE_STEPS as f32;
+    let low = (at as usize).min(ENCODE_STEPS);
+    table[low] + (at - low as f32) * (table[low + 1] - table[low])
+}
+
+/// The CIE's cube root with its straight foot.
+#[inline]
+fn pivoted(t: f32) -> f32 {
+    if t > 0.008_856 { cube_root(t) } else { 7.787_037 * t + 16.0 / 116.0 }
 }
 
 /// Cube root of a positive number to about 1e-6, by two Newton steps from a guess made of its exponent.
+#[inline]
 fn cube_root(t: f32) -> f32 {
     let mut root = f32::from_bits(t.to_bits() / 3 + 0x2a51_19f2);
     for _ in 0..2 {
@@ -88,43 +100,23 @@ pub struct LabImage {
 
 impl LabImage {
     /// The colour at (x, y) between pixel centres; the border goes on outside. Black in an empty picture.
+    #[inline]
     pub fn sample(&self, [x, y]: [f32; 2]) -> Lab {
         if self.pixels.is_empty() {
             return [0.0; 3];
         }
-        let (x, y) = (x.clamp(0.0, self.width as f32 - 1.0), y.clamp(0.0, self.height as f32 - 1.0));
-        let (left, top) = (x as usize, y as usize);
-        let (fx, fy) = (x - left as f32, y - top as f32);
-        let (right, bottom) = ((left + 1).min(self.width - 1), (top + 1).min(self.height - 1));
-        let at = |x: usize, y: usize| self.pixels[y * self.width + x];
-        let [a, b, c, d] = [at(left, top), at(right, top), at(left, bottom), at(right, bottom)];
-        std::array::from_fn(|k| {
-            let above = a[k] + fx * (b[k] - a[k]);
-            let below = c[k] + fx * (d[k] - c[k]);
-            above + fy * (below - above)
-        })
+        Corners::of([x, y], self.width, self.height).mean_of(&self.pixels)
     }
 }
 
 /// The colour of `picture` at (x, y) between pixel centres, sRGB in `[0, 255]`; the border goes on outside.
+#[inline]
 pub fn sample(picture: &RgbImage, x: f32, y: f32) -> [f32; 3] {
     let (width, height) = (picture.width() as usize, picture.height() as usize);
     if width == 0 || height == 0 {
         return [0.0; 3];
     }
-    let (x, y) = (x.clamp(0.0, width as f32 - 1.0), y.clamp(0.0, height as f32 - 1.0));
-    let (left, top) = (x as usize, y as usize);
-    let (fx, fy) = (x - left as f32, y - top as f32);
-    let raw: &[u8] = picture.as_raw();
-    let (right, bottom) = ((left + 1).min(width - 1), (top + 1).min(height - 1));
-    let at = |x: usize, y: usize| 3 * (y * width + x);
-    let corners = [at(left, top), at(right, top), at(left, bottom), at(right, bottom)];
-    std::array::from_fn(|k| {
-        let [a, b, c, d] = corners.map(|i| f32::from(raw[i + k]));
-        let above = a + fx * (b - a);
-        let below = c + fx * (d - c);
-        above + fy * (below - above)
-    })
+    Corners::of([x, y], width, height).mean_of_bytes(picture.as_raw().as_chunks::<3>().0)
 }
 
 #[cfg(test)]

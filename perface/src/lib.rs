@@ -4,6 +4,7 @@
 //! arrow is a module, each noun a public type. A module uses only those listed above it.
 
 pub mod atomic;
+mod bilinear;
 pub mod draw;
 pub mod error;
 pub mod file;

@@ -37,9 +37,21 @@ impl Natural {
     /// Largest step of skin colour at the edge of a result (CIE 1976 ΔE) that is not refused; `None` for no limit.
     pub fn max_tone_step(self) -> Option<f32> {
         match self {
-            Self::Strict => Some(8.0),
-            Self::Normal => Some(14.0),
+            Self::Strict => Some(6.0),
+            Self::Normal => Some(7.5),
             Self::Off => None,
+        }
+    }
+
+    /// Largest mean distance of the five landmarks from where they were that is not refused, in eye distances, with the
+    /// usual shape or an exaggerated one. Looked at, faces beyond it have squeezed features, exaggerated ones sooner; far
+    /// beyond, something else was found.
+    pub fn max_landmarks_error(self, exaggerated: bool) -> f32 {
+        match (self, exaggerated) {
+            (Self::Off, _) => 0.25,
+            (Self::Strict | Self::Normal, true) => 0.08,
+            (Self::Normal, false) => 0.12,
+            (Self::Strict, false) => 0.1,
         }
     }
 }

@@ -56,7 +56,8 @@ pub struct ReplaceOptions {
     pub group_by: GroupBy,
     /// Which candidates are tried first.
     pub pick: PickOptions,
-    /// Candidates of one group tried before it goes on without a result; at least [`ReplaceOptions::rerank`].
+    /// Most tries of one face. Half of what is left goes to each search in turn: the usual shape, exaggerated shapes, the
+    /// other age group, that one exaggerated.
     pub tries: usize,
     /// Among how many tries the best result is kept; 1 takes the first that is hidden.
     pub rerank: usize,
@@ -67,7 +68,7 @@ pub struct ReplaceOptions {
 }
 
 /// The default of [`ReplaceOptions::tries`].
-pub const DEFAULT_TRIES: usize = 16;
+pub const DEFAULT_TRIES: usize = 48;
 
 /// The default of [`ReplaceOptions::rerank`].
 pub const DEFAULT_RERANK: usize = 12;
@@ -303,7 +304,12 @@ impl Replacer {
             let mut further = ready.further().iter().copied().filter(allowed);
             let mut refused = Vec::new();
             while let Some(round) = rounds.pop_front().filter(|round| !round.candidates.is_empty()) {
-                let mut tried = self.try_all(&search, round, timings)?;
+                let left = options.tries.max(1).saturating_sub(attempt.tries);
+                let most = left.div_ceil(2).max(options.rerank.min(left));
+                if most == 0 {
+                    return Ok(attempt);
+                }
+                let mut tried = self.try_all(&search, round, most, timings)?;
                 refused.append(&mut tried.refused);
                 let before = attempt.tries;
                 attempt.tries += tried.count;
@@ -406,13 +412,13 @@ impl Replacer {
         originals.lineup(key, &subject.embeddings, &thresholds)
     }
 
-    /// Try `order`: the first `fitting` are wanted, the rest only if none of those will do.
-    fn try_all(&self, search: &Search, Order { candidates, fitting }: Order, timings: &mut Timings) -> Result<Tried> {
+    /// Try at most `most` of `order`: the first `fitting` are wanted, the rest only if none of those will do.
+    fn try_all(&self, search: &Search, order: Order, most: usize, timings: &mut Timings) -> Result<Tried> {
+        let Order { candidates, fitting } = order;
         let options = &self.options;
         let mut tried = Tried::default();
-        let tries = options.tries.max(options.rerank).max(1);
         let mut batch = Vec::with_capacity(BATCH);
-        let mut order = candidates.into_iter().take(tries).peekable();
+        let mut order = candidates.into_iter().take(most).peekable();
         while let Some(candidate) = order.next() {
             tried.count += 1;
             if let Some(material) = timings.time("candidate", || self.candidates.material(candidate.index)) {
@@ -486,7 +492,10 @@ impl Replacer {
         }
         let trial = |(seen, results): (Seen, Vec<Embedding>)| {
             let results: Vec<&Embedding> = results.iter().collect();
-            let score = self.scored(&results, subject, lineup, seen.landmarks_error, seen.tone_step);
+            let score = self.scored(&results, subject, lineup);
+            let exaggerated = search.manner != Manner::Usual;
+            let score =
+                Score { landmarks_error: seen.landmarks_error, exaggerated, tone_step: seen.tone_step, ..score };
             Trial { swap: seen.swap, candidate: seen.candidate, material: seen.material, score }
         };
         Ok(seen.into_iter().zip(results).map(trial).collect())
@@ -505,14 +514,8 @@ impl Replacer {
         first.then_some(score::Unfit::FoundFirst)
     }
 
-    fn scored(
-        &self,
-        results: &[&Embedding],
-        subject: &Subject,
-        lineup: &Lineup,
-        landmarks_error: f32,
-        tone_step: Option<f32>,
-    ) -> Score {
+    /// What the gates say of a result; how it looks is not known yet.
+    fn scored(&self, results: &[&Embedding], subject: &Subject, lineup: &Lineup) -> Score {
         let similarities: Vec<f32> = results.iter().zip(&subject.embeddings).map(|(a, b)| a.cosine(b)).collect();
         let margins = similarities.iter().zip(&self.gates).map(|(cosine, gate)| cosine - gate.same_person_cosine);
         let margin = margins.fold(f32::NEG_INFINITY, f32::max);
@@ -524,8 +527,9 @@ impl Replacer {
             similarities,
             margin,
             standings,
-            landmarks_error,
-            tone_step,
+            landmarks_error: 0.0,
+            exaggerated: false,
+            tone_step: None,
         }
     }
 
@@ -574,7 +578,7 @@ impl Replacer {
         let results = timings.time("embed result", || self.embed(&part.pixels, &found))?;
         let Some(results) = results else { return Ok(None) };
         let lineup = self.lineup(subject, key, originals);
-        Ok(self.scored(&results.iter().collect::<Vec<_>>(), subject, &lineup, 0.0, None).unfit(Natural::Off))
+        Ok(self.scored(&results.iter().collect::<Vec<_>>(), subject, &lineup).unfit(Natural::Off))
     }
 
     /// Why `found`, a face of the photo as it was written, does not hide `subject`, if so.
@@ -591,7 +595,7 @@ impl Replacer {
     ) -> Result<Option<score::Unfit>> {
         let Some(results) = self.embed(written, found)? else { return Ok(None) };
         let lineup = self.lineup(subject, key, originals);
-        Ok(self.scored(&results.iter().collect::<Vec<_>>(), subject, &lineup, 0.0, None).unhidden())
+        Ok(self.scored(&results.iter().collect::<Vec<_>>(), subject, &lineup).unhidden())
     }
 }
 

@@ -120,11 +120,15 @@ impl<'a> Source<'a> {
             let (right, bottom) = (left.saturating_add(1), top.saturating_add(1));
             [self.at(left, top), self.at(right, top), self.at(left, bottom), self.at(right, bottom)]
         };
-        std::array::from_fn(|c| {
-            let [a, b, e, f] = corners.map(|corner| f32::from(corner[c]));
-            let (upper, lower) = (a + (b - a) * along, e + (f - e) * along);
-            (upper + (lower - upper) * down).round() as u8
-        })
+        let mut pixel = [0; 3];
+        for c in 0..3 {
+            let value = |corner: usize| f32::from(corners[corner][c]);
+            let upper = value(0) + (value(1) - value(0)) * along;
+            let lower = value(2) + (value(3) - value(2)) * along;
+            // Half up, as `round` does for what is not negative, without a call.
+            pixel[c] = (upper + (lower - upper) * down + 0.5) as u8;
+        }
+        pixel
     }
 
     fn at(&self, x: i64, y: i64) -> [u8; 3] {

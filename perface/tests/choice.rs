@@ -166,3 +166,20 @@ fn the_same_run_gives_the_same_choice_whatever_the_order_of_reading() {
     let two = alice_among(&line(pool(), 3).anonymizer(), &backwards);
     assert_eq!(serde_json::to_value(&one).unwrap(), serde_json::to_value(&two).unwrap());
 }
+
+#[test]
+fn a_face_is_tried_no_more_often_than_asked_and_every_search_gets_a_share() {
+    let near = || vec![("a", at(20.0)), ("b", at(20.0)), ("c", at(20.0)), ("d", at(20.0)), ("e", at(20.0))];
+    let mut covered = line(near(), 1);
+    covered.options.tries = 4;
+    let face = alice_among(&covered.anonymizer(), &[]);
+    assert_eq!(
+        (face.verdict, face.tries),
+        (Verdict::Obscured, 2),
+        "half of them, and nobody is left to turn to: {face:?}"
+    );
+    let mut stretched = Line { swapper: Arc::new(Stretch), ..line(near(), 1) };
+    stretched.options.tries = 4;
+    let face = alice_among(&stretched.anonymizer(), &[]);
+    assert_eq!((face.verdict, face.tries), (Verdict::Replaced, 3), "two as usual, the third exaggerated: {face:?}");
+}

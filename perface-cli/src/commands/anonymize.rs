@@ -72,8 +72,8 @@ pub struct Anonymize {
     /// Among how many of the least similar candidates to draw.
     #[arg(long, default_value_t = DEFAULT_BOTTOM, value_name = "N")]
     pub bottom: usize,
-    /// Candidates of a group that are tried before it goes on: with exaggerated shapes, then with the other age of the same
-    /// gender; only then a face is covered.
+    /// Most tries of one face before it is covered. Half of what is left goes to each search: the usual shape, exaggerated
+    /// shapes, then the other age of the same gender.
     #[arg(long, default_value_t = DEFAULT_TRIES, value_name = "N")]
     pub tries: usize,
     /// Among how many tries to keep the best result; 1 takes the first that is hidden and is faster.

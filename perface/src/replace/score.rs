@@ -20,8 +20,6 @@ const CLEAR_LEAD: f32 = -0.04;
 const CLEAR_LANDMARKS: f32 = 0.07;
 /// A smaller step of skin colour at the edge (CIE 1976 ΔE) is not seen.
 const CLEAR_TONE_STEP: f32 = 4.0;
-/// A face whose landmarks moved farther is not the same face in other pixels, but something else found there.
-const MAX_LANDMARKS: f32 = 0.25;
 
 /// Why a result may not be published.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -53,6 +51,8 @@ pub struct Score {
     pub standings: Vec<Option<Standing>>,
     /// Mean distance of the five landmarks from where they were, in eye distances.
     pub landmarks_error: f32,
+    /// Whether its shape was exaggerated.
+    pub exaggerated: bool,
     /// Step of skin colour that the edge gained (CIE 1976 ΔE); `None` if it could not be seen.
     pub tone_step: Option<f32>,
 }
@@ -73,7 +73,8 @@ impl Score {
         } else if !self.answered_by_all {
             // A gate that did not answer has not been passed.
             Some(Unfit::SamePerson)
-        } else if self.landmarks_error.is_nan() || self.landmarks_error > MAX_LANDMARKS {
+        } else if self.landmarks_error.is_nan() || self.landmarks_error > natural.max_landmarks_error(self.exaggerated)
+        {
             Some(Unfit::Moved)
         } else {
             over(natural.max_tone_step()).then_some(Unfit::Edge)
@@ -125,7 +126,16 @@ mod tests {
     fn score(margin: f32, lead: Option<f32>) -> Score {
         let standings = vec![None, lead.map(|lead| Standing { lead, rank: 2, strangers: 50 })];
         let (answered_by_all, landmarks_error, tone_step) = (true, 0.05, Some(2.0));
-        Score { answered_by_all, similarities: vec![0.2; 2], margin, standings, landmarks_error, tone_step }
+        let exaggerated = false;
+        Score {
+            answered_by_all,
+            similarities: vec![0.2; 2],
+            margin,
+            standings,
+            landmarks_error,
+            exaggerated,
+            tone_step,
+        }
     }
 
     #[test]
@@ -141,6 +151,8 @@ mod tests {
         assert_eq!(score(-0.1, Some(0.0)).unhidden(), Some(Unfit::FoundFirst));
         assert_eq!(score(-0.1, None).unfit(natural), None);
         assert_eq!(Score { landmarks_error: 0.3, ..score(-0.1, None) }.unfit(natural), Some(Unfit::Moved));
+        let squeezed = |exaggerated| Score { landmarks_error: 0.1, exaggerated, ..score(-0.1, None) }.unfit(natural);
+        assert_eq!([squeezed(false), squeezed(true)], [None, Some(Unfit::Moved)]);
         assert_eq!(
             Score { answered_by_all: false, ..score(-0.1, None) }.unfit(natural),
             Some(Unfit::SamePerson),
@@ -151,7 +163,7 @@ mod tests {
 
     #[test]
     fn an_edge_is_refused_sooner_where_more_is_asked() {
-        let stepped = |natural| Score { tone_step: Some(10.0), ..score(-0.1, None) }.unfit(natural);
+        let stepped = |natural| Score { tone_step: Some(7.0), ..score(-0.1, None) }.unfit(natural);
         assert_eq!([Natural::Strict, Natural::Normal, Natural::Off].map(stepped), [Some(Unfit::Edge), None, None]);
     }
 

@@ -14,7 +14,7 @@ use perface::draw::Seed;
 use perface::model::Model;
 use perface::model::card::{Agreement, ModelCard};
 use perface::model::pack::sha256_hex;
-use perface::triplets::{self, Triplet};
+use perface::triplets::{self, Split, Triplet};
 use perface_conv::Graph;
 use perface_evidence::splits::{self, Scheme, SplitOptions};
 use perface_train::crops::{self, CropReport, CropRequest};
@@ -40,6 +40,9 @@ use crate::session::Session;
 use options::Tune;
 use progress_line::ProgressLine;
 
+/// Questions of the validation part below which the standard error of its share is above 0.07.
+const FEW_QUESTIONS: usize = 50;
+
 impl Train {
     pub fn run(&self, common: &Common) -> Result<Outcome> {
         let session = Session::open(common)?;
@@ -58,6 +61,12 @@ impl Train {
         let unusable: HashSet<String> = cut.unusable.iter().map(|(name, _)| name.clone()).collect();
         let options = DatasetOptions { labels: self.labels, divided: self.divided };
         let data = Dataset::new(&list, &unusable, &options)?;
+        let to_stop_by = data.part(Split::Val).len();
+        if to_stop_by < FEW_QUESTIONS {
+            eprintln!(
+                "perface: only {to_stop_by} questions to stop by and to fit the scale to; where parts are drawn, --val-share gives more"
+            );
+        }
         let usable = usable_crops(&list, &unusable, &cut);
         let stop = Arc::new(AtomicBool::new(false));
         let asked = Arc::clone(&stop);
@@ -258,7 +267,7 @@ impl Train {
         let begun = Begun { weights_sha256: start.sha256.clone(), before: &prepared.before, before_width: width };
         let record = self.fit(ready, seed, folder, common, &mut learner, prepared.inputs(), &begun)?;
         if !record.interrupted {
-            let values = network::with(graph, values, &learner.parameters());
+            let values = network::with(graph, values, &learner.parameters()?);
             let tensors = graph.params.iter().zip(&values).map(|(p, data)| NamedTensor {
                 name: p.name.clone(),
                 shape: p.shape.clone(),
@@ -341,7 +350,7 @@ impl Train {
 
     /// Means of maps on the principal directions of the training pictures.
     fn projected(&self, rows: &Rows, data: &Dataset) -> (Rows, LinearMap) {
-        let training = used(data, perface::triplets::Split::Train);
+        let training = used(data, Split::Train);
         let chosen = rows.plain.chunks_exact(rows.width).zip(&training).filter(|(_, used)| **used);
         let chosen: Vec<f32> = chosen.flat_map(|(row, _)| row.iter().copied()).collect();
         let map = projection::principal(&chosen, rows.width, self.width);

@@ -19,7 +19,8 @@ use crate::session::DEFAULT_MODEL;
 /// Options of `train`.
 #[derive(Args)]
 #[command(after_help = "Examples:\n  \
-    perface train triplets.csv --images pictures/ --split pictures --features maps --margin 0.5 --out run/\n  \
+    perface train triplets.csv --images pictures/ --split pictures --val-share 0.25 --features maps --margin 0.3 --anchor 0.3 \
+      --out run/\n  \
     perface models add mine run/model.onnx --card run/model.json\n  \
     perface compare c.jpg a.jpg b.jpg --model mine")]
 pub struct Train {

@@ -7,6 +7,7 @@ use super::pose::{Point3, Pose};
 use super::raster::{self, Raster, Texel};
 use super::topology::{RADIUS, WIDE_TRIANGLES};
 use super::{WarpOptions, field, frontal, frontal_wide};
+use crate::bilinear::Corners;
 use crate::lab::{LabImage, from_srgb};
 use crate::mesh::Mesh;
 use crate::swap::{Refusal, Target};
@@ -69,18 +70,10 @@ impl<'a> Base<'a> {
     }
 
     /// The layers at a place between pixel centres of the patch; the border goes on outside.
-    pub fn at(&self, [x, y]: [f32; 2]) -> [f32; 6] {
+    #[inline]
+    pub fn at(&self, place: [f32; 2]) -> [f32; 6] {
         let (width, height) = (self.patch.work.width() as usize, self.patch.work.height() as usize);
-        let (x, y) = (x.clamp(0.0, width as f32 - 1.0), y.clamp(0.0, height as f32 - 1.0));
-        let (left, top) = (x as usize, y as usize);
-        let (fx, fy) = (x - left as f32, y - top as f32);
-        let (right, bottom) = ((left + 1).min(width - 1), (top + 1).min(height - 1));
-        let [a, b, c, d] =
-            [(left, top), (right, top), (left, bottom), (right, bottom)].map(|(x, y)| &self.layers[y * width + x]);
-        std::array::from_fn(|k| {
-            let above = a[k] + fx * (b[k] - a[k]);
-            above + fy * (c[k] + fx * (d[k] - c[k]) - above)
-        })
+        Corners::of(place, width, height).mean_of(&self.layers)
     }
 }
 

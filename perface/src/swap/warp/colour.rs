@@ -88,8 +88,13 @@ impl Spread {
     }
 
     /// The farthest channel of `pixel` from the mean, in deviations.
+    #[inline]
     pub fn distance(&self, pixel: &Lab) -> f32 {
-        (0..3).map(|k| ((pixel[k] - self.mean[k]) / self.deviation[k]).abs()).fold(0.0, f32::max)
+        let mut farthest = 0.0f32;
+        for k in 0..3 {
+            farthest = farthest.max(((pixel[k] - self.mean[k]) / self.deviation[k]).abs());
+        }
+        farthest
     }
 }
 
@@ -103,7 +108,9 @@ pub fn match_light(candidate: &mut LabImage, target: &LabImage, skin: &Plane, fa
         _ => (wanted.deviation[k] / own.deviation[k]).clamp(TINT_GAIN.0, TINT_GAIN.1),
     });
     for pixel in &mut candidate.pixels {
-        *pixel = std::array::from_fn(|k| wanted.mean[k] + gain[k] * (pixel[k] - own.mean[k]));
+        for k in 0..3 {
+            pixel[k] = wanted.mean[k] + gain[k] * (pixel[k] - own.mean[k]);
+        }
     }
     let size = (candidate.width, candidate.height);
     let block = ((face_px / 40.0) as usize).max(1);
@@ -143,8 +150,9 @@ pub fn match_edge(candidate: &mut LabImage, target: &LabImage, skin: &Plane, sha
     let [l, a, b] = steps.map(|steps| steps.zip(&weight, |s, w| s / (w + 0.02)));
     grown_together([&l, &a, &b], block, size, |i, step| {
         let share = share.values()[i];
-        for (value, step) in candidate.pixels[i].iter_mut().zip(step) {
-            *value += share * step.clamp(-MAX_TINT, MAX_TINT);
+        let pixel = &mut candidate.pixels[i];
+        for k in 0..3 {
+            pixel[k] += share * step[k].clamp(-MAX_TINT, MAX_TINT);
         }
     });
 }
@@ -244,7 +252,9 @@ pub fn match_lips(candidate: &mut LabImage, target: &LabImage, raster: &Raster, 
     let soft = lips.blurred(1.0);
     let step: Lab = std::array::from_fn(|k| options.lip_share * (wanted.mean[k] - own.mean[k]));
     for (pixel, &w) in candidate.pixels.iter_mut().zip(soft.values()) {
-        *pixel = std::array::from_fn(|k| pixel[k] + w * step[k]);
+        for k in 0..3 {
+            pixel[k] += w * step[k];
+        }
     }
 }
 

@@ -24,17 +24,24 @@ pub fn match_detail(candidate: &mut LabImage, target: &LabImage, skin: &Plane, r
         let (sum, count) = inside.fold((0.0, 0.0), |(s, n), (v, _)| (s + v * v, n + 1.0));
         (sum / f32::max(count, 1.0)).sqrt()
     };
-    let grain = fine_structure(target);
-    let wanted = features(&grain);
-    let mut fine = fine_structure(candidate);
-    if features(&fine) > wanted * SHARPNESS_SLACK {
-        let sharp = candidate.clone();
+    let grain = fine_structure(&channel(target, 0));
+    let most = features(&grain) * SHARPNESS_SLACK;
+    let sharp = channel(candidate, 0);
+    let mut fine = fine_structure(&sharp);
+    if features(&fine) > most {
+        let mut blurred = (0.0, sharp.clone());
         for sigma in BLURS_PX {
-            *candidate = blurred(&sharp, sigma);
-            fine = fine_structure(candidate);
-            if features(&fine) <= wanted * SHARPNESS_SLACK {
+            blurred = (sigma, gaussian(&sharp, sigma));
+            fine = fine_structure(&blurred.1);
+            if features(&fine) <= most {
                 break;
             }
+        }
+        let (sigma, lightness) = blurred;
+        let [a, b] = [1, 2].map(|k| gaussian(&channel(candidate, k), sigma));
+        let channels = lightness.values().iter().zip(a.values()).zip(b.values());
+        for (pixel, ((&l, &a), &b)) in candidate.pixels.iter_mut().zip(channels) {
+            *pixel = [l, a, b];
         }
     }
     add_grain(candidate, &fine, &grain, skin);
@@ -57,22 +64,12 @@ fn add_grain(candidate: &mut LabImage, own: &Plane, grain: &Plane, skin: &Plane)
     }
 }
 
-fn lightness(image: &LabImage) -> Plane {
-    Plane::from_values(image.width, image.height, image.pixels.iter().map(|p| p[0]).collect())
+fn channel(image: &LabImage, k: usize) -> Plane {
+    Plane::from_values(image.width, image.height, image.pixels.iter().map(|p| p[k]).collect())
 }
 
-fn fine_structure(image: &LabImage) -> Plane {
-    let lightness = lightness(image);
-    lightness.zip(&gaussian(&lightness, FINE_SIGMA_PX), |v, b| v - b)
-}
-
-fn blurred(image: &LabImage, sigma_px: f32) -> LabImage {
-    let planes: [Plane; 3] = std::array::from_fn(|k| {
-        let plane = Plane::from_values(image.width, image.height, image.pixels.iter().map(|p| p[k]).collect());
-        gaussian(&plane, sigma_px)
-    });
-    let pixels = (0..image.pixels.len()).map(|i| std::array::from_fn(|k| planes[k].values()[i])).collect();
-    LabImage { pixels, ..*image }
+fn fine_structure(lightness: &Plane) -> Plane {
+    lightness.zip(&gaussian(lightness, FINE_SIGMA_PX), |v, b| v - b)
 }
 
 /// A Gaussian of five taps, for blurs too small for running means.
@@ -83,11 +80,15 @@ fn gaussian(plane: &Plane, sigma_px: f32) -> Plane {
     let [w0, w1, w2] = [w0, w1, w2].map(|w| w / total);
     let (width, height) = (plane.width(), plane.height());
     let mut rows = vec![0.0; plane.values().len()];
+    let mut padded = Vec::with_capacity(width + 4);
     for (out, row) in rows.chunks_exact_mut(width.max(1)).zip(plane.values().chunks_exact(width.max(1))) {
-        let last = width - 1;
-        for (x, out) in out.iter_mut().enumerate() {
-            let pair = |d: usize| row[x.saturating_sub(d)] + row[(x + d).min(last)];
-            *out = w0 * row[x] + w1 * pair(1) + w2 * pair(2);
+        // The row with its ends repeated, so that all of it is summed alike.
+        padded.clear();
+        padded.extend([row[0]; 2]);
+        padded.extend_from_slice(row);
+        padded.extend([row[width - 1]; 2]);
+        for (out, at) in out.iter_mut().zip(padded.array_windows::<5>()) {
+            *out = w0 * at[2] + w1 * (at[1] + at[3]) + w2 * (at[0] + at[4]);
         }
     }
     let mut values = vec![0.0; rows.len()];
@@ -117,7 +118,7 @@ mod tests {
     }
 
     fn roughness(image: &LabImage) -> f32 {
-        let fine = fine_structure(image);
+        let fine = fine_structure(&channel(image, 0));
         (fine.values().iter().map(|v| v * v).sum::<f32>() / 3600.0).sqrt()
     }
 

@@ -11,9 +11,9 @@ use super::pose::{Point3, Pose};
 use super::raster::{self, Raster, Texel};
 use super::topology::{Part, RADIUS, WIDE_TRIANGLES};
 use super::{colour, frontal_wide, masked_by, seen};
-use crate::lab::to_srgb;
+use crate::lab::{LabImage, to_srgb};
 use crate::mesh::Mesh;
-use crate::plane::Plane;
+use crate::plane::{Plane, grown_together, shrunk_together};
 
 /// Pictures are halved until a side would be shorter than this.
 const LEAST_SIDE_PX: u32 = 24;
@@ -45,6 +45,7 @@ impl SkinLevels {
             if usual { valid.values()[i] } else { 0.0 }
         });
         colour::fill(&mut image, &valid, &source, pose.scale());
+        even_forehead(&mut image, &raster, pose.scale());
         let mut whole = RgbaImage::new(picture.width(), picture.height());
         let pixels = whole.pixels_mut().zip(picture.pixels()).zip(&raster.pixels).enumerate();
         for (i, ((out, original), shown)) in pixels {
@@ -97,6 +98,38 @@ fn valid_skin(skin: &Skin, raster: &Raster, face_px: f32) -> Plane {
     valid.blurred(0.015 * face_px).map(|v| smoothstep(0.8, 0.99, v))
 }
 
+/// Heights in the frontal frame between which the forehead begins.
+const FOREHEAD: (f32, f32) = (-0.39, -0.45);
+/// Sizes of the blotches that are taken out of it, as standard deviations of blurs, in face widths: finer is the skin's texture,
+/// coarser is its shape.
+const BLOTCHES: (f32, f32) = (0.015, 0.13);
+/// Share of them that is taken out.
+const EVENED: f32 = 0.75;
+
+/// Evens the forehead out: hair of the people a face was mixed from leaves blotches there, which everybody sees on a forehead
+/// that has none of that hair.
+fn even_forehead(image: &mut LabImage, raster: &Raster, face_px: f32) {
+    let zone = masked_by(raster, |_, _, texel| smoothstep(FOREHEAD.0, FOREHEAD.1, texel.frontal[1]));
+    let size = (image.width, image.height);
+    let block = ((face_px / 80.0) as usize).max(1);
+    let sums = shrunk_together(size, block, |i| {
+        let (w, [l, a, b]) = (zone.values()[i], image.pixels[i]);
+        [w, w * l, w * a, w * b]
+    });
+    let mean = |sigma: f32| {
+        let [weight, sums @ ..] = sums.each_ref().map(|sum| sum.blurred(sigma * face_px / block as f32));
+        sums.map(|sum| sum.zip(&weight, |s, w| if w > 1e-3 { s / w } else { 0.0 }))
+    };
+    let (fine, coarse) = (mean(BLOTCHES.0), mean(BLOTCHES.1));
+    let [l, a, b] = [0, 1, 2].map(|k: usize| fine[k].zip(&coarse[k], |fine, coarse| fine - coarse));
+    grown_together([&l, &a, &b], block, size, |i, blotch| {
+        let pixel = &mut image.pixels[i];
+        for k in 0..3 {
+            pixel[k] -= EVENED * zone.values()[i] * blotch[k];
+        }
+    });
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -119,6 +152,21 @@ mod tests {
         let (cheek, wall) = (whole.get_pixel(110, 190).0, whole.get_pixel(150, 36).0);
         assert!(cheek[3] > 250 && cheek[0].abs_diff(210) < 3, "{cheek:?}");
         assert!(wall[3] < 5 && wall[0] > 190, "{wall:?}");
+    }
+
+    #[test]
+    fn a_blotch_on_the_forehead_is_faint_and_one_on_the_cheek_is_not() {
+        let points_px: Vec<_> =
+            MEAN_SHAPE.iter().map(|p| [200.0 * p[0] + 150.0, 200.0 * p[1] + 170.0, 200.0 * p[2]]).collect();
+        let blotch = |x: u32, y: u32, at: [f32; 2]| (x as f32 - at[0]).hypot(y as f32 - at[1]) < 8.0;
+        let picture = RgbImage::from_fn(300, 340, |x, y| {
+            let spotted = blotch(x, y, [150.0, 72.0]) || blotch(x, y, [112.0, 185.0]);
+            image::Rgb(if spotted { [222, 182, 162] } else { [210, 170, 150] })
+        });
+        let levels = SkinLevels::of(&picture, &Mesh { points_px, presence: 1.0 }).unwrap();
+        let (whole, _) = levels.level_for(1.0);
+        let step = |at: [u32; 2]| whole.get_pixel(at[0], at[1]).0[0].abs_diff(210);
+        assert!(step([150, 72]) <= 5 && step([112, 185]) >= 11, "{} {}", step([150, 72]), step([112, 185]));
     }
 
     #[test]

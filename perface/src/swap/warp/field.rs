@@ -249,8 +249,9 @@ fn limited(d: Point3, limit: f32) -> Point3 {
 }
 
 /// 0 at `from`, 1 at `to`, smooth between; `from` may lie above `to`.
+#[inline]
 pub fn smoothstep(from: f32, to: f32, x: f32) -> f32 {
-    let t = ((x - from) / (to - from)).clamp(0.0, 1.0);
+    let t = ((x - from) * (1.0 / (to - from))).clamp(0.0, 1.0);
     t * t * (3.0 - 2.0 * t)
 }
 

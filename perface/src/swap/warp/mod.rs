@@ -30,6 +30,7 @@ mod topology_table;
 use image::{RgbImage, RgbaImage};
 
 use super::{Manner, Material, Portrait, Prepared, Refusal, Swap, Swapper, Target};
+use crate::bilinear::Corners;
 use crate::blend::{self, SeamOptions};
 use crate::geometry::Rect;
 use crate::lab::{LabImage, from_srgb, sample, to_srgb};
@@ -327,25 +328,16 @@ struct Layers {
 }
 
 /// The colour and alpha of `picture` between pixel centres; the border goes on outside.
-fn sample_rgba(picture: &RgbaImage, [x, y]: [f32; 2]) -> [f32; 4] {
+#[inline]
+fn sample_rgba(picture: &RgbaImage, place: [f32; 2]) -> [f32; 4] {
     let (width, height) = (picture.width() as usize, picture.height() as usize);
-    let (x, y) = (x.clamp(0.0, width as f32 - 1.0), y.clamp(0.0, height as f32 - 1.0));
-    let (left, top) = (x as usize, y as usize);
-    let (fx, fy) = (x - left as f32, y - top as f32);
-    let (right, bottom) = ((left + 1).min(width - 1), (top + 1).min(height - 1));
-    let pixels = picture.as_raw().as_chunks::<4>().0;
-    let corners = [(left, top), (right, top), (left, bottom), (right, bottom)];
-    let [a, b, c, d] = corners.map(|(x, y)| pixels[y * width + x]);
-    std::array::from_fn(|k| {
-        let [a, b, c, d] = [a, b, c, d].map(|pixel| f32::from(pixel[k]));
-        let above = a + fx * (b - a);
-        above + fy * (c + fx * (d - c) - above)
-    })
+    Corners::of(place, width, height).mean_of_bytes(picture.as_raw().as_chunks::<4>().0)
 }
 
 /// Where the mask ends in the direction of a point of the mean frontal face.
+#[inline]
 fn edge_radius([x, y]: [f32; 2]) -> f32 {
-    let length = x.hypot(y).max(1e-6);
+    let length = (x * x + y * y).sqrt().max(1e-6);
     let (up, down) = (smoothstep(0.45, 0.85, -y / length), smoothstep(0.2, 0.7, y / length));
     EDGE[1] + up * (EDGE[0] - EDGE[1]) + down * (EDGE[2] - EDGE[1])
 }
@@ -409,7 +401,8 @@ fn painted(under: &RgbImage, raster: &Raster, mixed: &LabImage, alpha: &Plane) -
         let moved = dx * dx + dy * dy > UNMOVED_PX * UNMOVED_PX;
         if moved || alpha.values()[i] > 0.0 {
             mask.values_mut()[i] = alpha.values()[i].max(LEAST_MASK);
-            out.0 = to_srgb(mixed.pixels[i]).map(|v| (v + 0.5) as u8);
+            let [r, g, b] = to_srgb(mixed.pixels[i]);
+            out.0 = [(r + 0.5) as u8, (g + 0.5) as u8, (b + 0.5) as u8];
         }
     }
     (work, mask)

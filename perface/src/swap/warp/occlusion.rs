@@ -180,6 +180,7 @@ impl Front {
 }
 
 /// Where hair may lie before the face, in `[0, 1]`: above the brows, and at the sides down to the jaw.
+#[inline]
 pub fn hair_zone([x, y]: [f32; 2], radius: f32) -> f32 {
     let above_brows = smoothstep(-0.39, -0.44, y);
     let side = smoothstep(0.36, 0.42, x.abs()) * smoothstep(0.3, 0.2, y);
@@ -187,6 +188,7 @@ pub fn hair_zone([x, y]: [f32; 2], radius: f32) -> f32 {
 }
 
 /// Where a beard may grow, in `[0, 1]`: below the nose, and along the jaw up to the ears.
+#[inline]
 fn beard_zone([x, y]: [f32; 2]) -> f32 {
     let below_nose = smoothstep(0.085, 0.115, y);
     let jaw = smoothstep(0.36, 0.44, x.abs()) * smoothstep(-0.15, 0.0, y);

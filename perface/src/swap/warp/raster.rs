@@ -22,11 +22,13 @@ pub struct Texel {
 const CHANNELS: usize = 7;
 
 impl Texel {
+    #[inline]
     fn to_array(self) -> [f32; CHANNELS] {
         let (t, c, f) = (self.target_px, self.candidate_px, self.frontal);
         [t[0], t[1], c[0], c[1], f[0], f[1], self.radius]
     }
 
+    #[inline]
     fn from_array([tx, ty, cx, cy, fx, fy, radius]: [f32; CHANNELS]) -> Self {
         Self { target_px: [tx, ty], candidate_px: [cx, cy], frontal: [fx, fy], radius }
     }
@@ -45,6 +47,7 @@ pub struct Raster {
 
 impl Raster {
     /// What pixel `i` shows a part of.
+    #[inline]
     pub fn part(&self, i: usize) -> Option<Part> {
         self.pixels.get(i).copied().flatten().map(|(part, _)| part)
     }
@@ -115,7 +118,9 @@ fn paint_triangle(raster: &mut Raster, [a, b, c]: [[f32; 2]; 3], texels: &[Texel
         let mut at: [f32; CHANNELS] = std::array::from_fn(|k| ta[k] + wb * (tb[k] - ta[k]) + wc * (tc[k] - ta[k]));
         for pixel in raster.pixels.iter_mut().skip(y * raster.width + from).take((to + 1).saturating_sub(from)) {
             *pixel = Some((part, Texel::from_array(at)));
-            at.iter_mut().zip(along_x).for_each(|(v, d)| *v += d);
+            for k in 0..CHANNELS {
+                at[k] += along_x[k];
+            }
         }
     }
 }
