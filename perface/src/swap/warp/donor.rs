@@ -41,11 +41,11 @@ impl SkinLevels {
         let skin = Skin::of(&image, &raster, pose.scale())?;
         let valid = valid_skin(&skin, &raster, pose.scale());
         let source = masked_by(&raster, |i, part, texel| {
-            let usual = part == Part::Skin && texel.radius < 0.97 && texel.frontal[0].abs() < 0.44;
+            let usual = part == Part::Skin && texel.radius < 0.97 && texel.frontal[0].abs() < SIDE.0;
             if usual { valid.values()[i] } else { 0.0 }
         });
         colour::fill(&mut image, &valid, &source, pose.scale());
-        even_forehead(&mut image, &raster, pose.scale());
+        even_out(&mut image, &raster, pose.scale());
         let mut whole = RgbaImage::new(picture.width(), picture.height());
         let pixels = whole.pixels_mut().zip(picture.pixels()).zip(&raster.pixels).enumerate();
         for (i, ((out, original), shown)) in pixels {
@@ -91,13 +91,16 @@ fn valid_skin(skin: &Skin, raster: &Raster, face_px: f32) -> Plane {
         let zone = occlusion::hair_zone(texel.frontal, texel.radius);
         let alike = smoothstep(0.5, 0.95, skin.likelihood.values()[i]);
         let outline =
-            smoothstep(1.02, 0.95, texel.radius).max(smoothstep(-0.4, -0.43, y)) * smoothstep(0.485, 0.445, x.abs());
+            smoothstep(1.02, 0.95, texel.radius).max(smoothstep(-0.4, -0.43, y)) * smoothstep(SIDE.1, SIDE.0, x.abs());
         (1.0 - zone * (1.0 - alike)) * (1.0 - upper * (1.0 - even)) * outline
     });
     // Pixels beside hair are part hair.
     valid.blurred(0.015 * face_px).map(|v| smoothstep(0.8, 0.99, v))
 }
 
+/// Distance to the side, in the frontal frame, from which a picture shows its own outline, and where it shows nothing else: shade and
+/// strands of hair, which would leave a streak on a cheek that is seen from another side.
+const SIDE: (f32, f32) = (0.385, 0.43);
 /// Heights in the frontal frame between which the forehead begins.
 const FOREHEAD: (f32, f32) = (-0.39, -0.45);
 /// Sizes of the blotches that are taken out of it, as standard deviations of blurs, in face widths: finer is the skin's texture,
@@ -106,10 +109,14 @@ const BLOTCHES: (f32, f32) = (0.015, 0.13);
 /// Share of them that is taken out.
 const EVENED: f32 = 0.75;
 
-/// Evens the forehead out: hair of the people a face was mixed from leaves blotches there, which everybody sees on a forehead
-/// that has none of that hair.
-fn even_forehead(image: &mut LabImage, raster: &Raster, face_px: f32) {
-    let zone = masked_by(raster, |_, _, texel| smoothstep(FOREHEAD.0, FOREHEAD.1, texel.frontal[1]));
+/// Evens forehead and sides out: hair of the people a face was mixed from leaves blotches and streaks there, which everybody
+/// sees where there is none of that hair.
+fn even_out(image: &mut LabImage, raster: &Raster, face_px: f32) {
+    let zone = masked_by(raster, |_, _, texel| {
+        let [x, y] = texel.frontal;
+        let side = smoothstep(SIDE.0 - 0.05, SIDE.0, x.abs()) * smoothstep(-0.22, -0.16, y);
+        smoothstep(FOREHEAD.0, FOREHEAD.1, y).max(side)
+    });
     let size = (image.width, image.height);
     let block = ((face_px / 80.0) as usize).max(1);
     let sums = shrunk_together(size, block, |i| {
