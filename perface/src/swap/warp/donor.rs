@@ -3,7 +3,7 @@
 //! Worked out once for a picture, in its own pixels. Then halved again and again, so that small faces can be made from it
 //! without aliasing.
 
-use image::{RgbImage, Rgba, RgbaImage};
+use image::{RgbImage, Rgba, RgbaImage, imageops};
 
 use super::field::{self, smoothstep};
 use super::occlusion::{self, Skin};
@@ -11,6 +11,7 @@ use super::pose::{Point3, Pose};
 use super::raster::{self, Raster, Texel};
 use super::topology::{Part, RADIUS, WIDE_TRIANGLES};
 use super::{colour, frontal_wide, masked_by, seen};
+use crate::geometry::{Point, Rect};
 use crate::lab::{LabImage, to_srgb};
 use crate::mesh::Mesh;
 use crate::plane::{Plane, grown_together, shrunk_together};
@@ -22,13 +23,28 @@ const LEAST_SIDE_PX: u32 = 24;
 #[derive(Clone, Debug)]
 pub struct SkinLevels {
     levels: Vec<RgbaImage>,
+    /// Where the part of the picture begins that they show, in its pixels.
+    origin: [u32; 2],
 }
 
 impl SkinLevels {
     /// Of a picture with its mesh; `None` if the mesh is not complete or there is no skin under it.
     pub fn of(picture: &RgbImage, mesh: &Mesh) -> Option<Self> {
         let pose = super::usable(mesh, 0.0).then(|| Pose::of_mesh(&mesh.points_px)).flatten()?;
-        let places: Vec<Point3> = field::widened(&mesh.points_px, &pose);
+        let wide = field::widened(&mesh.points_px, &pose);
+        // Nothing beyond the last ring is ever shown.
+        let around = Rect::around(wide.iter().map(|p| Point::new(p[0], p[1])))?;
+        let around = Rect::from_ltrb(around.left - 1.0, around.top - 1.0, around.right + 2.0, around.bottom + 2.0);
+        let around = around.clamped(picture.width(), picture.height());
+        if around.area() <= 0.0 {
+            return None;
+        }
+        let origin = [around.left.floor() as u32, around.top.floor() as u32];
+        let size = [around.right.ceil() as u32, around.bottom.ceil() as u32];
+        let [width, height] = [0, 1].map(|k| size[k].saturating_sub(origin[k]).max(1));
+        let picture = &imageops::crop_imm(picture, origin[0], origin[1], width, height).to_image();
+        let within = |p: &Point3| [p[0] - origin[0] as f32, p[1] - origin[1] as f32, p[2]];
+        let places: Vec<Point3> = wide.iter().map(within).collect();
         let texels = places.iter().zip(frontal_wide()).zip(RADIUS.iter()).map(|((p, frontal), &radius)| Texel {
             candidate_px: [p[0], p[1]],
             frontal,
@@ -60,7 +76,12 @@ impl SkinLevels {
             let half = halved(last);
             levels.push(half);
         }
-        Some(Self { levels })
+        Some(Self { levels, origin })
+    }
+
+    /// Where the levels begin in the candidate's picture, in its pixels.
+    pub fn origin(&self) -> [f32; 2] {
+        self.origin.map(|v| v as f32)
     }
 
     /// The smallest level that still has `scale` pixels for each pixel of the picture, and how many times it was halved.
@@ -146,7 +167,7 @@ mod tests {
     fn levels() -> SkinLevels {
         let points_px = MEAN_SHAPE.iter().map(|p| [200.0 * p[0] + 150.0, 200.0 * p[1] + 170.0, 200.0 * p[2]]).collect();
         let inside = |x: f32, y: f32| ((x - 150.0) / 100.0).hypot((y - 165.0) / 125.0) < 1.0;
-        let picture = RgbImage::from_fn(300, 340, |x, y| {
+        let picture = RgbImage::from_fn(420, 340, |x, y| {
             image::Rgb(if inside(x as f32, y as f32) { [210, 170, 150] } else { [0; 3] })
         });
         SkinLevels::of(&picture, &Mesh { points_px, presence: 1.0 }).unwrap()
@@ -156,7 +177,8 @@ mod tests {
     fn what_is_no_skin_is_filled_with_skin_and_marked() {
         let levels = levels();
         let (whole, _) = levels.level_for(1.0);
-        let (cheek, wall) = (whole.get_pixel(110, 190).0, whole.get_pixel(150, 36).0);
+        let at = |x: u32, y: u32| whole.get_pixel(x - levels.origin[0], y - levels.origin[1]).0;
+        let (cheek, wall) = (at(110, 190), at(150, 36));
         assert!(cheek[3] > 250 && cheek[0].abs_diff(210) < 3, "{cheek:?}");
         assert!(wall[3] < 5 && wall[0] > 190, "{wall:?}");
     }
@@ -172,7 +194,8 @@ mod tests {
         });
         let levels = SkinLevels::of(&picture, &Mesh { points_px, presence: 1.0 }).unwrap();
         let (whole, _) = levels.level_for(1.0);
-        let step = |at: [u32; 2]| whole.get_pixel(at[0], at[1]).0[0].abs_diff(210);
+        let step =
+            |at: [u32; 2]| whole.get_pixel(at[0] - levels.origin[0], at[1] - levels.origin[1]).0[0].abs_diff(210);
         assert!(step([150, 72]) <= 5 && step([112, 185]) >= 11, "{} {}", step([150, 72]), step([112, 185]));
     }
 
@@ -181,7 +204,9 @@ mod tests {
         let levels = levels();
         assert_eq!(levels.level_for(1.3).1, 0);
         assert_eq!(levels.level_for(0.6).1, 0);
-        assert_eq!((levels.level_for(0.3).1, levels.level_for(0.3).0.width()), (1, 150));
+        let width = levels.level_for(1.0).0.width();
+        assert!(width < 420, "only the face is kept");
+        assert_eq!((levels.level_for(0.3).1, levels.level_for(0.3).0.width()), (1, width / 2));
         assert_eq!(levels.level_for(0.0001).1, 3);
     }
 }

@@ -345,6 +345,7 @@ fn edge_radius([x, y]: [f32; 2]) -> f32 {
 /// Paints the destination mesh, each point knowing its place in both pictures.
 fn rastered(base: &Base, shape: &Shape, halvings: u32) -> Raster {
     let shrink = 1.0 / f32::from(2u16.saturating_pow(halvings));
+    let origin = shape.skin.origin();
     let places: Vec<Point3> = shape.destination.iter().map(|&p| base.patch.to_work(p)).collect();
     let texels: Vec<Texel> = base
         .wide
@@ -353,7 +354,7 @@ fn rastered(base: &Base, shape: &Shape, halvings: u32) -> Raster {
         .zip(frontal_wide())
         .zip(RADIUS.iter())
         .map(|(((&[x, y, _], candidate), frontal), &radius)| {
-            let candidate_px = [0, 1].map(|k| (candidate[k] + 0.5) * shrink - 0.5);
+            let candidate_px = [0, 1].map(|k| (candidate[k] - origin[k] + 0.5) * shrink - 0.5);
             Texel { target_px: [x, y], candidate_px, frontal, radius }
         })
         .collect();
