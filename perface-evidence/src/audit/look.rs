@@ -171,7 +171,9 @@ impl Eyes {
             let is_main = face.box_px.area() >= largest;
             look.faces.push(FaceLook { box_px: face.box_px, state, is_main, original: descriptors, result, kept });
         }
-        let upright = after.iter().any(|found| !found.turned && found.face.score >= min_score);
+        // The run judged the original, where the upright face may stand that is covered now.
+        let upright =
+            before.iter().any(is_upright) || after.iter().any(|found| !found.turned && found.face.score >= min_score);
         for Found { face, turned } in &after {
             if !untouched(face.box_px) || is_kept(face.box_px) {
                 continue;
@@ -231,6 +233,14 @@ impl Eyes {
             score: [f64::from(face.score), f64::from(now.score)],
         }))
     }
+}
+
+/// Whether the eyes of `face` are above its mouth rather than beside or below it.
+fn is_upright(face: &Face) -> bool {
+    let [right_eye, left_eye, _, right_mouth, left_mouth] = face.landmarks_px;
+    let across = right_mouth.x + left_mouth.x - right_eye.x - left_eye.x;
+    let down = right_mouth.y + left_mouth.y - right_eye.y - left_eye.y;
+    down > across.abs()
 }
 
 /// Whether a run would have protected what is found with `score`, in a picture with or without upright faces.
@@ -341,6 +351,19 @@ mod tests {
         assert!(!is_sure(0.72, true, true, 0.7));
         assert!(is_sure(0.81, true, true, 0.7));
         assert!(!is_sure(0.69, false, false, 0.7));
+    }
+
+    #[test]
+    fn a_face_on_its_side_or_head_is_not_upright() {
+        let at = |points: [(f32, f32); 5]| Face {
+            box_px: Rect::from_xywh(0.0, 0.0, 10.0, 10.0),
+            landmarks_px: points.map(|(x, y)| Point::new(x, y)),
+            score: 0.9,
+        };
+        let points = [(3.0, 3.0), (7.0, 3.0), (5.0, 5.0), (4.0, 8.0), (6.0, 8.0)];
+        assert!(is_upright(&at(points)));
+        assert!(!is_upright(&at(points.map(|(x, y)| (y, x)))));
+        assert!(!is_upright(&at(points.map(|(x, y)| (10.0 - x, 10.0 - y)))));
     }
 
     #[test]
