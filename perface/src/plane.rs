@@ -246,6 +246,7 @@ fn mean_along_rows(from: &[f32], to: &mut [f32], width: usize, radius: usize) {
 }
 
 /// The running mean of `N` rows of `width` values.
+#[expect(clippy::needless_range_loop, reason = "all rows advance together")]
 fn mean_along<const N: usize>(from: &[f32], to: &mut [f32], width: usize, radius: usize) {
     let scale = 1.0 / (2 * radius + 1) as f32;
     let from: [&[f32]; N] = std::array::from_fn(|n| &from[n * width..(n + 1) * width]);

@@ -91,8 +91,8 @@ impl Spread {
     #[inline]
     pub fn distance(&self, pixel: &Lab) -> f32 {
         let mut farthest = 0.0f32;
-        for k in 0..3 {
-            farthest = farthest.max(((pixel[k] - self.mean[k]) / self.deviation[k]).abs());
+        for (k, value) in pixel.iter().enumerate() {
+            farthest = farthest.max(((value - self.mean[k]) / self.deviation[k]).abs());
         }
         farthest
     }
