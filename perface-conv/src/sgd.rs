@@ -53,10 +53,11 @@ impl Net {
         }
     }
 
-    /// Euclidean norm of all gradients together.
+    /// Euclidean norm of the gradients of all trained parameters together.
     pub fn gradient_norm(&self) -> f64 {
+        let trained = self.graph.params.iter().zip(&self.gradients).filter(|(param, _)| is_trained(param.kind));
         let square = |gradient: &Buffer| gradient.as_slice().iter().map(|&g| f64::from(g) * f64::from(g)).sum::<f64>();
-        self.gradients.iter().flatten().map(square).sum::<f64>().sqrt()
+        trained.filter_map(|(_, gradient)| gradient.as_ref()).map(square).sum::<f64>().sqrt()
     }
 
     /// Multiply all gradients by `factor`.
@@ -64,5 +65,28 @@ impl Net {
         for gradient in self.gradients.iter_mut().flatten() {
             gradient.as_mut_slice().iter_mut().for_each(|g| *g *= factor);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Graph, Kind, Mode, NetOptions, Shape};
+
+    #[test]
+    fn a_scale_that_is_never_moved_does_not_count_in_the_norm() {
+        let mut graph = Graph::new(Shape { channels: 3, height: 1, width: 1 });
+        let flat = graph.flatten("flatten", 0);
+        let linear = graph.linear("fc", flat, 4, true);
+        graph.batch_norm("features", linear, 1e-5, Kind::Fixed);
+        let mut net = Net::new(graph, NetOptions::default()).unwrap();
+        let inputs: Vec<f32> = (0..15).map(|n| ((n * 7) % 11) as f32 / 5.0).collect();
+        net.forward(&inputs, 5, Mode::Train).unwrap();
+        let gradient: Vec<f32> = (0..20).map(|n| ((n * 5) % 13) as f32 - 6.0).collect();
+        net.backward(&gradient).unwrap();
+        let square =
+            |name: &str| net.gradient(name).unwrap().unwrap().iter().map(|g| f64::from(*g).powi(2)).sum::<f64>();
+        let trained = ["fc.weight", "fc.bias", "features.bias"].map(square).iter().sum::<f64>();
+        assert!((net.gradient_norm().powi(2) - trained).abs() < 1e-6 * trained);
     }
 }
