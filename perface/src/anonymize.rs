@@ -350,8 +350,8 @@ fn described(replacer: &Replacer, subject: &Subject, wish: &Wish, attempt: Attem
     record.similarities_after = names().zip(score.similarities.iter().copied()).collect();
     let ranks = names().zip(&score.standings).filter_map(|(name, standing)| Some((name, (*standing)?.rank)));
     record.ranks_after = ranks.collect();
-    record.landmarks_error = Some(score.landmarks_error);
-    record.tone_step = score.tone_step;
+    record.landmarks_error = Some(score.looks.landmarks_error);
+    record.tone_step = score.looks.tone_step;
     record.candidate_ita_deg = replaced.candidate_ita_deg;
     record.chosen_by = Some(replaced.chosen_by.clone());
     let mut notes = Vec::new();

@@ -10,6 +10,7 @@
 mod part;
 mod scene;
 pub mod score;
+mod tried;
 mod wish;
 
 use std::collections::{BTreeSet, VecDeque};
@@ -39,7 +40,8 @@ use crate::swap::tone::{edge_step, skin_tone};
 use crate::swap::{Manner, Material, Prepared, Swap, Swapper};
 use part::Part;
 use scene::Scene;
-use score::{Score, landmarks_error};
+use score::{Looks, Score, landmarks_error};
+use tried::{Trial, Tried, near_misses};
 use wish::{Order, Round};
 pub use wish::{Who, Wish};
 
@@ -184,14 +186,6 @@ impl Attempt {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Failure(pub String);
 
-/// A result that may be kept.
-struct Trial {
-    swap: Swap,
-    candidate: rank::Candidate,
-    material: Arc<Material>,
-    score: Score,
-}
-
 /// A result with a face in it.
 struct Seen {
     swap: Swap,
@@ -200,8 +194,7 @@ struct Seen {
     /// The part of the photo it is in, and where it was found there.
     after: Part,
     found: Face,
-    landmarks_error: f32,
-    tone_step: Option<f32>,
+    looks: Looks,
 }
 
 impl Replacer {
@@ -241,8 +234,8 @@ impl Replacer {
     /// If a network fails.
     pub fn replace(&self, photo: &RgbImage, subject: &Subject, place: Place, timings: &mut Timings) -> Result<Attempt> {
         let options = &self.options;
-        if let Who::Nobody(reason) = &place.wish.who {
-            return Ok(Attempt::failed(reason));
+        if let Who::Nobody { reason, tries } = &place.wish.who {
+            return Ok(Attempt { tries: *tries, ..Attempt::failed(reason) });
         }
         let Some(mesh) = timings.time("mesh", || self.mesher.mesh(photo, &subject.face))? else {
             return Ok(Attempt::failed("no face mesh could be laid"));
@@ -310,9 +303,9 @@ impl Replacer {
                     return Ok(attempt);
                 }
                 let mut tried = self.try_all(&search, round, most, timings)?;
-                refused.append(&mut tried.refused);
                 let before = attempt.tries;
                 attempt.tries += tried.count;
+                refused.append(&mut tried.refused);
                 match self.best(tried, &search, small.is_some().then_some(&whole), &mut attempt.passed, timings)? {
                     Ok(best) => {
                         let named = place.wish.is_first(best.trial.candidate.index);
@@ -349,7 +342,7 @@ impl Replacer {
                     && let Some(manner) = further.next()
                 {
                     search.manner = manner;
-                    let candidates = nearest_to_hidden(std::mem::take(&mut refused));
+                    let candidates = near_misses(std::mem::take(&mut refused), options.natural);
                     rounds.push_back(Order { fitting: candidates.len(), candidates });
                 }
             }
@@ -423,10 +416,16 @@ impl Replacer {
             tried.count += 1;
             if let Some(material) = timings.time("candidate", || self.candidates.material(candidate.index)) {
                 match timings.time("swap", || search.ready.swap(&material, search.manner)) {
-                    Ok(swap) => match self.look_again(search.scene, swap, candidate, material, timings)? {
-                        Some(seen) => batch.push(seen),
-                        None => tried.failure = NO_FACE.to_owned(),
-                    },
+                    // What looks wrong is not worth embedding.
+                    Ok(swap) => {
+                        match self.look_again(search.manner, search.scene, swap, candidate, material, timings)? {
+                            Some(seen) => match seen.looks.unfit(options.natural) {
+                                Some(unfit) => tried.failure = unfit.to_string(),
+                                None => batch.push(seen),
+                            },
+                            None => tried.failure = NO_FACE.to_owned(),
+                        }
+                    }
                     Err(refusal) => {
                         tried.failure = refusal.to_string();
                         if refusal.is_about_target() {
@@ -440,7 +439,7 @@ impl Replacer {
                 continue;
             }
             tried.take(self.score(std::mem::take(&mut batch), search, timings)?, options.natural, search.thorough);
-            if tried.ended_early || (enough && !tried.good.is_empty()) {
+            if tried.ended_early || (enough && !tried.good.is_empty()) || tried.is_hopeless() {
                 break;
             }
         }
@@ -451,6 +450,7 @@ impl Replacer {
     /// The result as a stranger finds it; `None` if no face is where it was.
     fn look_again(
         &self,
+        manner: Manner,
         scene: &Scene,
         swap: Swap,
         candidate: rank::Candidate,
@@ -461,9 +461,12 @@ impl Replacer {
         let Some(found) = timings.time("find again", || after.find_again(&self.detector, scene.face()))? else {
             return Ok(None);
         };
-        let tone_step = timings.time("tone", || edge_step(&scene.part().pixels, &after.pixels, &scene.mesh_in_part()));
-        let landmarks_error = landmarks_error(&scene.part().face(scene.face()), &found);
-        Ok(Some(Seen { swap, candidate, material, after, found, landmarks_error, tone_step }))
+        let looks = Looks {
+            landmarks_error: landmarks_error(&scene.part().face(scene.face()), &found),
+            exaggerated: manner != Manner::Usual,
+            tone_step: timings.time("tone", || edge_step(&scene.part().pixels, &after.pixels, &scene.mesh_in_part())),
+        };
+        Ok(Some(Seen { swap, candidate, material, after, found, looks }))
     }
 
     /// Embeds results anew by every gate.
@@ -492,10 +495,7 @@ impl Replacer {
         }
         let trial = |(seen, results): (Seen, Vec<Embedding>)| {
             let results: Vec<&Embedding> = results.iter().collect();
-            let score = self.scored(&results, subject, lineup);
-            let exaggerated = search.manner != Manner::Usual;
-            let score =
-                Score { landmarks_error: seen.landmarks_error, exaggerated, tone_step: seen.tone_step, ..score };
+            let score = Score { looks: seen.looks, ..self.scored(&results, subject, lineup) };
             Trial { swap: seen.swap, candidate: seen.candidate, material: seen.material, score }
         };
         Ok(seen.into_iter().zip(results).map(trial).collect())
@@ -527,9 +527,7 @@ impl Replacer {
             similarities,
             margin,
             standings,
-            landmarks_error: 0.0,
-            exaggerated: false,
-            tone_step: None,
+            looks: Looks::default(),
         }
     }
 
@@ -547,7 +545,7 @@ impl Replacer {
             Ok(swap) => swap,
             Err(refusal) => return Ok(Err(refusal.to_string())),
         };
-        let Some(seen) = self.look_again(whole, swap, candidate, material, timings)? else {
+        let Some(seen) = self.look_again(search.manner, whole, swap, candidate, material, timings)? else {
             return Ok(Err(NO_FACE.to_owned()));
         };
         let trials = self.score(vec![seen], search, timings)?;
@@ -621,54 +619,6 @@ struct Best {
     /// How many were tried.
     tried: usize,
     ended_early: bool,
-}
-
-/// What came of a search.
-struct Tried {
-    /// Candidates tried.
-    count: usize,
-    /// Results that may be kept, in the order they were tried.
-    good: Vec<Trial>,
-    /// Those that may not, and by how much they miss being hidden.
-    refused: Vec<(f32, rank::Candidate)>,
-    /// Whether a clearly good one ended the search.
-    ended_early: bool,
-    /// Why the last one that may not be kept was refused.
-    failure: String,
-}
-
-impl Default for Tried {
-    fn default() -> Self {
-        let failure = "no candidate could be used".to_owned();
-        Self { count: 0, good: Vec::new(), refused: Vec::new(), ended_early: false, failure }
-    }
-}
-
-impl Tried {
-    fn take(&mut self, trials: Vec<Trial>, natural: Natural, thorough: bool) {
-        for trial in trials {
-            match trial.score.unfit(natural) {
-                Some(unfit) => {
-                    self.failure = unfit.to_string();
-                    let missed = trial.score.margin.max(trial.score.lead().unwrap_or(f32::NEG_INFINITY));
-                    self.refused.push((missed, trial.candidate));
-                }
-                None => {
-                    self.ended_early |= !thorough && trial.score.is_clearly_good(natural);
-                    self.good.push(trial);
-                }
-            }
-        }
-    }
-}
-
-/// How many are tried again with an exaggerated shape.
-const FARTHER_TRIES: usize = 8;
-
-/// Those that missed being hidden by least.
-fn nearest_to_hidden(mut refused: Vec<(f32, rank::Candidate)>) -> Vec<rank::Candidate> {
-    refused.sort_by(|a, b| a.0.total_cmp(&b.0));
-    refused.into_iter().take(FARTHER_TRIES).map(|(_, candidate)| candidate).collect()
 }
 
 /// The groups a face may be replaced from: its own; then the other age of the same gender, unless near looks are insisted

@@ -58,6 +58,15 @@ impl Settled {
 /// Does a piece of work for each number below a count, in any order.
 pub type SideBySide<'a> = dyn Fn(usize, &(dyn Fn(usize) + Sync)) + Sync + 'a;
 
+/// Who may stand in for a person.
+#[derive(Default)]
+struct Shortlist {
+    /// Places in the pool, best first.
+    wanted: Vec<usize>,
+    /// Faces that nobody hides.
+    nobody: Vec<(FaceKey, Who)>,
+}
+
 /// What is known of the faces of a run.
 pub struct Run<'a> {
     /// Replaces.
@@ -91,25 +100,27 @@ impl Run<'_> {
         on_photo.for_each(|(photo, person)| together.entry(photo).or_default().push(person));
         let mut chosen: Vec<Option<usize>> = vec![None; persons.len()];
         let mut wishes = BTreeMap::new();
-        for (person, (faces, shortlist)) in persons.faces().iter().zip(shortlists).enumerate() {
+        for (person, (faces, Shortlist { wanted, nobody })) in persons.faces().iter().zip(shortlists).enumerate() {
             let Some(&first) = faces.first() else { continue };
             // Two people on one photo should not get one face.
             let beside = faces.iter().filter_map(|face| together.get(&face.0)).flatten();
             let taken: BTreeSet<usize> = beside.filter_map(|other| *chosen.get(*other)?).collect();
-            let free = shortlist.iter().find(|index| !taken.contains(index)).or(shortlist.first()).copied();
+            let free = wanted.iter().find(|index| !taken.contains(index)).or(wanted.first()).copied();
             if let Some(slot) = chosen.get_mut(person) {
                 *slot = free;
             }
             let who = free.map_or(Who::Anyone, Who::First);
             let wish = Wish { person: Some(first), group: self.group(faces), who };
             wishes.extend(faces.iter().map(|face| (*face, wish.clone())));
+            wishes.extend(nobody.into_iter().map(|(face, who)| (face, Wish { who, ..wish.clone() })));
         }
         wishes
     }
 
-    /// Who hides as many as possible of a person's faces, best first.
-    fn shortlist(&self, originals: &Originals, faces: &[FaceKey]) -> Vec<usize> {
+    /// Who hides as many as possible of a person's faces.
+    fn shortlist(&self, originals: &Originals, faces: &[FaceKey]) -> Shortlist {
         let mut shortlist: Vec<usize> = Vec::new();
+        let mut nobody = Vec::new();
         let steps = SAMPLED.min(faces.len());
         let places: BTreeSet<usize> = (0..steps).map(|n| n * (faces.len() - 1) / (steps - 1).max(1)).collect();
         for &face in places.iter().filter_map(|&place| faces.get(place)) {
@@ -117,14 +128,20 @@ impl Run<'_> {
             let wish = Wish { person: faces.first().copied(), group: self.group(faces), who };
             let Some(attempt) = self.attempt(originals, face, &wish, &BTreeSet::new()) else { continue };
             let both: Vec<usize> = match shortlist.is_empty() {
-                true => attempt.passed,
+                true => {
+                    // All were tried: nothing is gained by trying them again.
+                    if let Err(Failure(reason)) = attempt.outcome {
+                        nobody.push((face, Who::Nobody { reason, tries: attempt.tries }));
+                    }
+                    attempt.passed
+                }
                 false => shortlist.iter().filter(|index| attempt.passed.contains(index)).copied().collect(),
             };
             if !both.is_empty() {
                 shortlist = both;
             }
         }
-        shortlist
+        Shortlist { wanted: shortlist, nobody }
     }
 
     /// The group most of a person's faces would get; of equals the first one's or the one listed first.
@@ -146,14 +163,16 @@ impl Run<'_> {
                 let barred: BTreeSet<usize> =
                     persons.alike_to(face).filter_map(|other| used.get(&other).copied()).collect();
                 let attempt = self.attempt(originals, face, &NOTHING, &barred);
-                let who = match attempt.map(|attempt| attempt.outcome) {
-                    Some(Ok(replaced)) => {
+                let who = match attempt.map(|attempt| (attempt.outcome, attempt.tries)) {
+                    Some((Ok(replaced), _)) => {
                         used.insert(face, replaced.candidate.index);
                         Who::Only(replaced.candidate.index)
                     }
-                    Some(Err(Failure(reason))) if barred.is_empty() => Who::Nobody(reason),
-                    Some(Err(Failure(reason))) => Who::Nobody(format!("{reason} ({})", IN_OTHER_PHOTOS)),
-                    None => Who::Nobody(NOT_TRIED.to_owned()),
+                    Some((Err(Failure(reason)), tries)) if barred.is_empty() => Who::Nobody { reason, tries },
+                    Some((Err(Failure(reason)), tries)) => {
+                        Who::Nobody { reason: format!("{reason} ({IN_OTHER_PHOTOS})"), tries }
+                    }
+                    None => Who::Nobody { reason: NOT_TRIED.to_owned(), tries: 0 },
                 };
                 wishes.push((face, Wish { who, ..Wish::default() }));
             }

@@ -9,7 +9,7 @@ use crate::originals::Standing;
 
 /// A result counts as the same person from this far below the threshold on: encoded, found and aligned anew at full size, its
 /// cosine rose by up to .02 over what was seen when it was made.
-const SAFETY: f32 = 0.03;
+pub(super) const SAFETY: f32 = 0.03;
 /// The same for the lead of the original over the likest stranger: by the written file it rose by up to .015.
 const LEAD_SAFETY: f32 = 0.015;
 /// A result this far below the threshold of every recogniser is clearly hidden.
@@ -49,12 +49,31 @@ pub struct Score {
     pub margin: f32,
     /// Where it stands among the originals of the run by each gate; `None` where there are too few.
     pub standings: Vec<Option<Standing>>,
+    /// How it looks.
+    pub looks: Looks,
+}
+
+/// What of a result's looks can be measured, without any recogniser.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Looks {
     /// Mean distance of the five landmarks from where they were, in eye distances.
     pub landmarks_error: f32,
     /// Whether its shape was exaggerated.
     pub exaggerated: bool,
     /// Step of skin colour that the edge gained (CIE 1976 ΔE); `None` if it could not be seen.
     pub tone_step: Option<f32>,
+}
+
+impl Looks {
+    /// What is seen to be wrong, if anything is.
+    pub fn unfit(&self, natural: Natural) -> Option<Unfit> {
+        let over = |limit: Option<f32>| limit.zip(self.tone_step).is_some_and(|(limit, step)| step > limit);
+        if self.landmarks_error.is_nan() || self.landmarks_error > natural.max_landmarks_error(self.exaggerated) {
+            Some(Unfit::Moved)
+        } else {
+            over(natural.max_tone_step()).then_some(Unfit::Edge)
+        }
+    }
 }
 
 impl Score {
@@ -65,7 +84,6 @@ impl Score {
 
     /// Why it may not be published, if so.
     pub fn unfit(&self, natural: Natural) -> Option<Unfit> {
-        let over = |limit: Option<f32>| limit.zip(self.tone_step).is_some_and(|(limit, step)| step > limit);
         if self.margin.is_nan() || self.margin >= -SAFETY {
             Some(Unfit::SamePerson)
         } else if self.lead().is_some_and(|lead| lead >= -LEAD_SAFETY) {
@@ -73,11 +91,8 @@ impl Score {
         } else if !self.answered_by_all {
             // A gate that did not answer has not been passed.
             Some(Unfit::SamePerson)
-        } else if self.landmarks_error.is_nan() || self.landmarks_error > natural.max_landmarks_error(self.exaggerated)
-        {
-            Some(Unfit::Moved)
         } else {
-            over(natural.max_tone_step()).then_some(Unfit::Edge)
+            self.looks.unfit(natural)
         }
     }
 
@@ -97,15 +112,17 @@ impl Score {
         }
         let margin = (self.margin - CLEAR_MARGIN).max(0.0) / -CLEAR_MARGIN;
         let lead = self.lead().map_or(0.0, |lead| (lead - CLEAR_LEAD).max(0.0) / -CLEAR_LEAD);
-        let looks = self.landmarks_error / CLEAR_LANDMARKS + self.tone_step.unwrap_or(0.0) / CLEAR_TONE_STEP;
+        let Looks { landmarks_error, tone_step, .. } = self.looks;
+        let looks = landmarks_error / CLEAR_LANDMARKS + tone_step.unwrap_or(0.0) / CLEAR_TONE_STEP;
         2.0 * margin.max(lead) + 0.5 * looks
     }
 
     /// Whether no better one need be looked for.
     pub fn is_clearly_good(&self, natural: Natural) -> bool {
         let hidden = self.margin <= CLEAR_MARGIN && self.lead().is_none_or(|lead| lead <= CLEAR_LEAD);
+        let Looks { landmarks_error, tone_step, .. } = self.looks;
         let looks = natural == Natural::Off
-            || (self.landmarks_error <= CLEAR_LANDMARKS && self.tone_step.is_none_or(|step| step <= CLEAR_TONE_STEP));
+            || (landmarks_error <= CLEAR_LANDMARKS && tone_step.is_none_or(|step| step <= CLEAR_TONE_STEP));
         hidden && looks && self.unfit(natural).is_none()
     }
 }
@@ -125,17 +142,13 @@ mod tests {
 
     fn score(margin: f32, lead: Option<f32>) -> Score {
         let standings = vec![None, lead.map(|lead| Standing { lead, rank: 2, strangers: 50 })];
-        let (answered_by_all, landmarks_error, tone_step) = (true, 0.05, Some(2.0));
-        let exaggerated = false;
-        Score {
-            answered_by_all,
-            similarities: vec![0.2; 2],
-            margin,
-            standings,
-            landmarks_error,
-            exaggerated,
-            tone_step,
-        }
+        Score { answered_by_all: true, similarities: vec![0.2; 2], margin, standings, looks: LOOKS }
+    }
+
+    const LOOKS: Looks = Looks { landmarks_error: 0.05, exaggerated: false, tone_step: Some(2.0) };
+
+    fn looking(looks: Looks) -> Score {
+        Score { looks, ..score(-0.1, None) }
     }
 
     #[test]
@@ -150,8 +163,8 @@ mod tests {
         assert_eq!(score(0.0, None).unhidden(), Some(Unfit::SamePerson));
         assert_eq!(score(-0.1, Some(0.0)).unhidden(), Some(Unfit::FoundFirst));
         assert_eq!(score(-0.1, None).unfit(natural), None);
-        assert_eq!(Score { landmarks_error: 0.3, ..score(-0.1, None) }.unfit(natural), Some(Unfit::Moved));
-        let squeezed = |exaggerated| Score { landmarks_error: 0.1, exaggerated, ..score(-0.1, None) }.unfit(natural);
+        assert_eq!(looking(Looks { landmarks_error: 0.3, ..LOOKS }).unfit(natural), Some(Unfit::Moved));
+        let squeezed = |exaggerated| looking(Looks { landmarks_error: 0.1, exaggerated, ..LOOKS }).unfit(natural);
         assert_eq!([squeezed(false), squeezed(true)], [None, Some(Unfit::Moved)]);
         assert_eq!(
             Score { answered_by_all: false, ..score(-0.1, None) }.unfit(natural),
@@ -163,7 +176,7 @@ mod tests {
 
     #[test]
     fn an_edge_is_refused_sooner_where_more_is_asked() {
-        let stepped = |natural| Score { tone_step: Some(7.0), ..score(-0.1, None) }.unfit(natural);
+        let stepped = |natural| looking(Looks { tone_step: Some(7.0), ..LOOKS }).unfit(natural);
         assert_eq!([Natural::Strict, Natural::Normal, Natural::Off].map(stepped), [Some(Unfit::Edge), None, None]);
     }
 
@@ -172,7 +185,7 @@ mod tests {
         let natural = Natural::Normal;
         assert!(score(-0.07, None).cost(natural) > score(-0.08, None).cost(natural));
         assert_eq!(score(-0.3, None).cost(natural), score(-0.08, None).cost(natural));
-        let plain = Score { tone_step: Some(8.0), ..score(-0.3, None) };
+        let plain = Score { looks: Looks { tone_step: Some(8.0), ..LOOKS }, ..score(-0.3, None) };
         assert!(plain.cost(natural) > score(-0.08, None).cost(natural));
         assert!(score(-0.3, None).cost(Natural::Off) < score(-0.08, None).cost(Natural::Off));
         assert!(score(-0.08, Some(-0.05)).is_clearly_good(natural));

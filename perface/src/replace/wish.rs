@@ -29,8 +29,13 @@ pub enum Who {
     First(usize),
     /// This one or nobody.
     Only(usize),
-    /// Nobody, for this reason.
-    Nobody(String),
+    /// Nobody, for this reason: the face was tried with all.
+    Nobody {
+        /// In words.
+        reason: String,
+        /// Candidates tried.
+        tries: usize,
+    },
 }
 
 /// Candidates to try, in order.
@@ -66,7 +71,7 @@ impl Wish {
             Who::Several => (vec![order], true),
             Who::Among(wanted) => (vec![named(wanted)], true),
             Who::Only(wanted) => (vec![named(&[*wanted])], false),
-            Who::Nobody(_) => (Vec::new(), false),
+            Who::Nobody { .. } => (Vec::new(), false),
             Who::First(wanted) => {
                 let first = named(&[*wanted]);
                 match first.candidates.first() {
