@@ -41,7 +41,7 @@ use crate::swap::{Manner, Material, Prepared, Swap, Swapper};
 use part::Part;
 use scene::Scene;
 use score::{Looks, Score, landmarks_error};
-use tried::{Trial, Tried, near_misses};
+use tried::{Again, Trial, Tried, worth_trying};
 use wish::{Order, Round};
 pub use wish::{Who, Wish};
 
@@ -292,10 +292,8 @@ impl Replacer {
             let mut search =
                 Search { scene, ready: ready.as_ref(), subject, lineup: &lineup, manner: Manner::Usual, thorough };
             let mut rounds: VecDeque<Order> = rounds.into();
-            // The ends of glasses that came off are seen by everybody.
-            let allowed = |manner: &Manner| *manner != Manner::WithoutGlasses || options.natural == Natural::Off;
-            let mut further = ready.further().iter().copied().filter(allowed);
-            let mut refused = Vec::new();
+            let mut further = ready.further().iter().copied();
+            let mut again = Again::default();
             while let Some(round) = rounds.pop_front().filter(|round| !round.candidates.is_empty()) {
                 let left = options.tries.max(1).saturating_sub(attempt.tries);
                 let most = left.div_ceil(2).max(options.rerank.min(left));
@@ -305,7 +303,8 @@ impl Replacer {
                 let mut tried = self.try_all(&search, round, most, timings)?;
                 let before = attempt.tries;
                 attempt.tries += tried.count;
-                refused.append(&mut tried.refused);
+                again.refused.append(&mut tried.again.refused);
+                again.untried.append(&mut tried.again.untried);
                 match self.best(tried, &search, small.is_some().then_some(&whole), &mut attempt.passed, timings)? {
                     Ok(best) => {
                         let named = place.wish.is_first(best.trial.candidate.index);
@@ -319,9 +318,8 @@ impl Replacer {
                         chosen_by += match search.manner {
                             Manner::Usual => "",
                             Manner::Farther => "; with an exaggerated shape, as the usual one does not hide the face",
-                            Manner::WithoutGlasses => {
-                                "; with an exaggerated shape and without glasses, as nothing else hides the face"
-                            }
+                            Manner::OtherGlasses => "; with other glasses, as their own tell who it is",
+                            Manner::BoldGlasses => "; with other glasses of bold rims, as their own tell who it is",
                         };
                         if !own {
                             chosen_by += &format!("; from {group}, as nobody of {own_group} hides the face");
@@ -342,7 +340,7 @@ impl Replacer {
                     && let Some(manner) = further.next()
                 {
                     search.manner = manner;
-                    let candidates = near_misses(std::mem::take(&mut refused), options.natural);
+                    let candidates = worth_trying(std::mem::take(&mut again), manner, options.natural);
                     rounds.push_back(Order { fitting: candidates.len(), candidates });
                 }
             }
@@ -440,6 +438,7 @@ impl Replacer {
             }
             tried.take(self.score(std::mem::take(&mut batch), search, timings)?, options.natural, search.thorough);
             if tried.ended_early || (enough && !tried.good.is_empty()) || tried.is_hopeless() {
+                tried.again.untried.extend(order);
                 break;
             }
         }
@@ -463,7 +462,7 @@ impl Replacer {
         };
         let looks = Looks {
             landmarks_error: landmarks_error(&scene.part().face(scene.face()), &found),
-            exaggerated: manner != Manner::Usual,
+            exaggerated: manner.is_exaggerated(),
             tone_step: timings.time("tone", || edge_step(&scene.part().pixels, &after.pixels, &scene.mesh_in_part())),
         };
         Ok(Some(Seen { swap, candidate, material, after, found, looks }))

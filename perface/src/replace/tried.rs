@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::score::{Looks, Score, Unfit};
 use crate::natural::Natural;
 use crate::rank;
-use crate::swap::{Material, Swap};
+use crate::swap::{Manner, Material, Swap};
 
 /// Standard deviation of how far the results of one face miss being hidden, in cosine. Measured, as all of these
 /// constants, on 300 adults of omi 1–350 (docs/results.md).
@@ -23,6 +23,9 @@ const FARTHER_TRIES: usize = 8;
 /// An exaggerated shape lowers a cosine by .02 in the mean, seldom by .09: whoever missed by more than this, in cosine,
 /// is not tried again.
 const FARTHER_REACH: f32 = 0.06;
+/// The same where glasses are exchanged, too.
+const GLASSES_REACH: f32 = 0.2;
+const GLASSES_TRIES: usize = 12;
 /// An exaggerated shape moves landmarks by .02 more in the mean, hardly ever by less than this, in eye distances.
 const FARTHER_MOVES: f32 = 0.01;
 
@@ -42,6 +45,15 @@ pub(super) struct Refused {
     looks: Looks,
 }
 
+/// Whom another manner may be tried with.
+#[derive(Default)]
+pub(super) struct Again {
+    /// Who looked right and did not hide.
+    pub refused: Vec<Refused>,
+    /// Whom a search did not come to.
+    pub untried: Vec<rank::Candidate>,
+}
+
 /// What came of a search.
 pub(super) struct Tried {
     /// Candidates tried.
@@ -52,8 +64,8 @@ pub(super) struct Tried {
     pub ended_early: bool,
     /// Why the last one that may not be kept was refused.
     pub failure: String,
-    /// Results that look right and do not hide.
-    pub refused: Vec<Refused>,
+    /// Who may be tried in another manner.
+    pub again: Again,
     /// By how much each result that was embedded misses being hidden, in cosine.
     missed: Vec<f32>,
 }
@@ -61,7 +73,7 @@ pub(super) struct Tried {
 impl Default for Tried {
     fn default() -> Self {
         let failure = "no candidate could be used".to_owned();
-        Self { count: 0, good: Vec::new(), ended_early: false, failure, refused: Vec::new(), missed: Vec::new() }
+        Self { count: 0, good: Vec::new(), ended_early: false, failure, again: Again::default(), missed: Vec::new() }
     }
 }
 
@@ -80,7 +92,7 @@ impl Tried {
                     self.failure = unfit.to_string();
                     if matches!(unfit, Unfit::SamePerson | Unfit::FoundFirst) {
                         let Trial { candidate, score: Score { looks, .. }, .. } = trial;
-                        self.refused.push(Refused { candidate, missed, looks });
+                        self.again.refused.push(Refused { candidate, missed, looks });
                     }
                 }
             }
@@ -93,12 +105,24 @@ impl Tried {
     }
 }
 
-/// Those of `refused` worth trying with an exaggerated shape, nearest to hidden first.
-pub(super) fn near_misses(mut refused: Vec<Refused>, natural: Natural) -> Vec<rank::Candidate> {
-    let most_moved = natural.max_landmarks_error(true) - FARTHER_MOVES;
-    refused.retain(|one| one.missed <= FARTHER_REACH && one.looks.landmarks_error <= most_moved);
+/// Who is worth trying in this manner: those who came near, nearest to hidden first. Where glasses are exchanged, whom
+/// nobody tried yet come after them.
+pub(super) fn worth_trying(again: Again, manner: Manner, natural: Natural) -> Vec<rank::Candidate> {
+    let Again { mut refused, mut untried } = again;
+    let (reach, most) = match manner.exchanges_glasses() {
+        true => (GLASSES_REACH, GLASSES_TRIES),
+        false => (FARTHER_REACH, FARTHER_TRIES),
+    };
+    let farther = if manner.is_exaggerated() { FARTHER_MOVES } else { 0.0 };
+    let most_moved = natural.max_landmarks_error(manner.is_exaggerated()) - farther;
+    refused.retain(|one| one.missed <= reach && one.looks.landmarks_error <= most_moved);
     refused.sort_by(|a, b| a.missed.total_cmp(&b.missed));
-    refused.into_iter().take(FARTHER_TRIES).map(|one| one.candidate).collect()
+    let mut candidates: Vec<_> = refused.into_iter().map(|one| one.candidate).collect();
+    if manner == Manner::OtherGlasses {
+        candidates.append(&mut untried);
+    }
+    candidates.truncate(most);
+    candidates
 }
 
 fn is_hopeless(missed: &[f32]) -> bool {
@@ -120,11 +144,16 @@ mod tests {
             looks: Looks { landmarks_error, ..Looks::default() },
         };
         let refused = || vec![one(0, 0.05, 0.05), one(1, 0.07, 0.05), one(2, 0.01, 0.09), one(3, -0.02, 0.06)];
-        let again = |natural| near_misses(refused(), natural).iter().map(|c| c.index).collect::<Vec<_>>();
-        assert_eq!(again(Natural::Normal), [3, 0]);
-        assert_eq!(again(Natural::Off), [3, 2, 0], "features may move there");
-        let many = (0..20).map(|index| one(index, 0.0, 0.05)).collect();
-        assert_eq!(near_misses(many, Natural::Normal).len(), FARTHER_TRIES);
+        let untried = || vec![rank::Candidate { index: 9, id: "c9".to_owned(), cosine: 0.2 }];
+        let again = |manner, natural| {
+            let again = Again { refused: refused(), untried: untried() };
+            worth_trying(again, manner, natural).iter().map(|c| c.index).collect::<Vec<_>>()
+        };
+        assert_eq!(again(Manner::Farther, Natural::Normal), [3, 0]);
+        assert_eq!(again(Manner::Farther, Natural::Off), [3, 2, 0], "features may move there");
+        assert_eq!(again(Manner::OtherGlasses, Natural::Normal), [3, 2, 0, 1, 9]);
+        let many = Again { refused: (0..20).map(|index| one(index, 0.0, 0.05)).collect(), untried: Vec::new() };
+        assert_eq!(worth_trying(many, Manner::Farther, Natural::Normal).len(), FARTHER_TRIES);
     }
 
     #[test]

@@ -63,8 +63,22 @@ pub enum Manner {
     Usual,
     /// The candidate's shape exaggerated away from the target's: hides better, looks a little less natural.
     Farther,
-    /// The same, and glasses with thin rims are taken off: they tell most of all who somebody is.
-    WithoutGlasses,
+    /// The candidate's own shape, and glasses are exchanged for others: they tell most of all who somebody is.
+    OtherGlasses,
+    /// The same with bold rims, which hide better.
+    BoldGlasses,
+}
+
+impl Manner {
+    /// Whether the shape is exaggerated.
+    pub fn is_exaggerated(self) -> bool {
+        self == Self::Farther
+    }
+
+    /// Whether glasses are exchanged.
+    pub fn exchanges_glasses(self) -> bool {
+        matches!(self, Self::OtherGlasses | Self::BoldGlasses)
+    }
 }
 
 /// The face to be replaced.

@@ -1,6 +1,7 @@
 //! What of a swap depends on the target alone: worked out once, then bent to each candidate's shape.
 
 use super::colour::Monochrome;
+use super::frames::Frames;
 use super::occlusion::{Front, Skin};
 use super::patch::Patch;
 use super::pose::{Point3, Pose};
@@ -29,10 +30,10 @@ pub struct Base<'a> {
     pub eye_openings: [f32; 2],
     /// The one hue of the face, if it has one only.
     pub monochrome: Option<Monochrome>,
-    /// Whether there are glasses that may come off.
-    pub has_glasses: bool,
-    /// L\*, a\*, b\*, how likely it is skin, the share to be kept in front of the new face, and the same without glasses, of
-    /// each pixel of the patch.
+    /// Other glasses, if there are some to exchange.
+    pub frames: Option<Frames>,
+    /// L\*, a\*, b\*, how likely it is skin, the share to be kept in front of the new face, and the same if the glasses are
+    /// exchanged, of each pixel of the patch.
     layers: Vec<[f32; 6]>,
 }
 
@@ -50,14 +51,14 @@ impl<'a> Base<'a> {
         let (view, _) = frontal::view(&patch.work, &wide);
         let skin = Skin::of(&image, &raster, patch.face_px).ok_or(Refusal::Covered { share: 1.0 })?;
         let front = Front::of(&image, &skin, &view, &raster, patch.face_px);
-        let Front { keep, without_glasses } = front.map_err(|share| Refusal::Covered { share })?;
-        let bare = without_glasses.as_ref().unwrap_or(&keep);
+        let Front { keep, glasses } = front.map_err(|share| Refusal::Covered { share })?;
+        let bare = glasses.as_ref().map_or(&keep, |glasses| &glasses.beside);
         let layers = image.pixels.iter().zip(skin.likelihood.values()).zip(keep.values()).zip(bare.values());
         let layers = layers.map(|(((&[l, a, b], &skin), &keep), &bare)| [l, a, b, skin, keep, bare]).collect();
         let frontal: Vec<Point3> = points.iter().map(|&p| pose.undo(p)).collect();
         Ok(Self {
             mesh: target.mesh,
-            has_glasses: without_glasses.is_some(),
+            frames: glasses.as_ref().and_then(|glasses| Frames::instead_of(&glasses.evidence, &wide)),
             mouth_opening: field::mouth_opening(&frontal),
             eye_openings: field::eye_openings(&frontal),
             monochrome: Monochrome::of(&image, |i| raster.part(i).is_some()),

@@ -75,6 +75,15 @@ pub fn view(picture: &RgbImage, mesh: &[Point3]) -> (LabImage, Plane) {
     (LabImage { width: SIZE[0], height: SIZE[1], pixels }, inside)
 }
 
+/// Where a frontal place lies on a mesh of at least 468 points; `None` outside the face.
+pub fn on_mesh(place: [f32; 2], mesh: &[Point3]) -> Option<[f32; 2]> {
+    let [x, y] = to_px(place);
+    let inside = x >= 0.0 && y >= 0.0 && x <= SIZE[0] as f32 - 1.0 && y <= SIZE[1] as f32 - 1.0;
+    let (corners, weights) = inside.then(|| PLACES[y.round() as usize * SIZE[0] + x.round() as usize])??;
+    let at = |k: usize| corners.iter().zip(weights).map(|(&i, w)| Some(w * mesh.get(i)?[k])).sum::<Option<f32>>();
+    Some([at(0)?, at(1)?])
+}
+
 /// `plane`, a frontal picture, at a frontal place; 0 outside it.
 pub fn at(plane: &Plane, place: [f32; 2]) -> f32 {
     let [x, y] = to_px(place);

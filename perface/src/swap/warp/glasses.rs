@@ -80,13 +80,19 @@ impl Evidence {
         self.bridge > STRONG_BRIDGE || rims || self.are_dark()
     }
 
-    /// Whether the rims are so faint that what is left of them outside the face is not noticed where they are taken off.
-    pub fn are_faint(&self) -> bool {
-        self.below.iter().all(|&contrast| contrast < FAINT_RIM) && !self.are_dark()
+    /// Where the rims run, as closed lines of frontal places around each eye.
+    pub fn outlines(&self) -> [Vec<[f32; 2]>; 2] {
+        [0, 1].map(|eye| (0..DIRECTIONS).map(|d| on_line(eye, &self.rims[eye], d as f32)).collect())
     }
 
-    /// What to keep of the glasses, in the frontal view.
-    pub fn kept(&self) -> Plane {
+    /// The height of the bridge between the lenses, as a frontal y.
+    pub fn bridge_height(&self) -> f32 {
+        let heights = self.bridge_line.iter().map(|&(_, y)| y);
+        heights.sum::<f32>() / self.bridge_line.len().max(1) as f32
+    }
+
+    /// What to keep of the glasses, in the frontal view: all of them, and the arms alone.
+    pub fn kept(&self) -> [Plane; 2] {
         let lines = &self.lines;
         let dark = self.are_dark();
         // Where the line is much fainter than most of the rim there is none: half-rims, or a wrinkle.
@@ -96,6 +102,7 @@ impl Evidence {
             along.sort_by(f32::total_cmp);
             0.6 * along[DIRECTIONS * 3 / 4]
         });
+        let mut arms = Plane::filled(SIZE[0], SIZE[1], 0.0);
         let values = (0..SIZE[0] * SIZE[1]).map(|i| {
             let place = frontal::from_px([(i % SIZE[0]) as f32, (i / SIZE[0]) as f32]);
             let line = lines.any.values()[i];
@@ -119,14 +126,17 @@ impl Evidence {
             // The arms, from the lenses to the ears.
             if dx.abs() > 0.0 && place[0].abs() > middle[0].abs() && radius > rim {
                 let near = smoothstep(0.1, 0.06, (place[1] + 0.22).abs());
-                keep = keep.max(near * contrast(lines.level.values()[i], 8.0));
+                let arm = near * contrast(lines.level.values()[i], 8.0);
+                arms.values_mut()[i] = arm;
+                keep = keep.max(arm);
             }
             if dark {
                 keep = keep.max(smoothstep(rim + 0.02, rim - 0.005, radius));
             }
             keep
         });
-        Plane::from_values(SIZE[0], SIZE[1], values.collect())
+        let all = Plane::from_values(SIZE[0], SIZE[1], values.collect());
+        [all, arms]
     }
 }
 
@@ -137,8 +147,6 @@ const STRONG_BRIDGE: f32 = 10.0;
 const BRIDGE: f32 = 4.6;
 /// Contrast that rims alone must have: bags below the eyes reach 9.
 const STRONG_RIM: f32 = 13.0;
-/// Contrast below which both rims are faint; black plastic reaches 25 and more.
-const FAINT_RIM: f32 = 22.0;
 /// Rims and bridge have together at least this contrast.
 const ENOUGH: f32 = 14.0;
 
@@ -326,8 +334,8 @@ mod tests {
     fn rims_are_found_and_kept_but_not_what_is_seen_through_them() {
         let evidence = Evidence::of(&view(rims));
         assert!(evidence.found() && !evidence.are_dark(), "{:?} {}", evidence.below, evidence.bridge);
-        assert!(!evidence.are_faint(), "black rims");
-        let kept = evidence.kept();
+        let [kept, arms] = evidence.kept();
+        assert!(frontal::at(&arms, [0.235, -0.045]) < 0.1, "the rim is no arm");
         assert!(frontal::at(&kept, [0.235, -0.045]) > 0.9, "rim");
         assert!(frontal::at(&kept, [0.0, -0.23]) > 0.9, "bridge");
         assert!(frontal::at(&kept, [0.235, -0.14]) < 0.1, "skin behind the lens");
@@ -347,6 +355,6 @@ mod tests {
             if lens { 12.0 } else { rims(at) }
         }));
         assert!(evidence.found() && evidence.are_dark(), "{:?}", evidence.lens);
-        assert!(frontal::at(&evidence.kept(), [0.235, -0.15]) > 0.9);
+        assert!(frontal::at(&evidence.kept()[0], [0.235, -0.15]) > 0.9);
     }
 }

@@ -16,6 +16,7 @@ pub(crate) mod colour;
 mod detail;
 mod donor;
 pub(crate) mod field;
+mod frames;
 mod frontal;
 pub(crate) mod glasses;
 pub mod look;
@@ -153,14 +154,15 @@ struct Ready<'a> {
 
 impl Prepared for Ready<'_> {
     fn further(&self) -> &'static [Manner] {
-        if self.base.has_glasses { &[Manner::Farther, Manner::WithoutGlasses] } else { &[Manner::Farther] }
+        match self.base.frames {
+            Some(_) => &[Manner::OtherGlasses, Manner::BoldGlasses],
+            None => &[Manner::Farther],
+        }
     }
 
     fn swap(&self, candidate: &Material, manner: Manner) -> Result<Swap, Refusal> {
-        let field = match manner {
-            Manner::Usual => self.options.field.clone(),
-            Manner::Farther | Manner::WithoutGlasses => self.options.field.farther(),
-        };
+        let usual = &self.options.field;
+        let field = if manner.is_exaggerated() { usual.farther() } else { usual.clone() };
         let shape = Shape::of(&self.base, candidate, &field)?;
         let (work, mask, keep) = self.build(&shape, manner);
         Ok(self.base.patch.finish(&work, &mask, &keep))
@@ -244,7 +246,13 @@ impl Ready<'_> {
         if let Some(tone) = &base.monochrome {
             tone.apply(&mut candidate);
         }
-        let mixed = blend::mixed(&candidate, &target, &alpha);
+        let mut mixed = blend::mixed(&candidate, &target, &alpha);
+        let (mut alpha, mut both) = (alpha, both);
+        if let Some(frames) = base.frames.as_ref().filter(|_| manner.exchanges_glasses()) {
+            let drawn = frames.draw(&mut mixed, &keep, &raster, manner == Manner::BoldGlasses);
+            alpha = alpha.zip(&drawn, f32::max);
+            both = both.zip(&drawn, |s, drawn| s * (1.0 - drawn));
+        }
         let (work, mask) = painted(&base.patch.work, &raster, &mixed, &alpha);
         (work, mask, alpha.zip(&both, |a, s| 1.0 - a * (1.0 - s)))
     }
@@ -263,8 +271,8 @@ impl Ready<'_> {
         for (i, pixel) in raster.pixels.iter().enumerate() {
             let Some((part, texel)) = pixel else { continue };
             let [l, a, b, likely, kept, bare] = base.at(texel.target_px);
-            // Glasses that come off still tell nothing of the skin's light.
-            let shown = if manner == Manner::WithoutGlasses { bare } else { kept };
+            // Glasses that are exchanged still tell nothing of the skin's light.
+            let shown = if manner.exchanges_glasses() { bare } else { kept };
             target.pixels[i] = [l, a, b];
             if texel.radius > SEEN_RADIUS {
                 // Only the target is moved here.

@@ -125,8 +125,17 @@ impl Skin {
 pub struct Front {
     /// Share of the target to be kept at each pixel, in `[0, 1]`.
     pub keep: Plane,
-    /// The same without the glasses, if there are some that may come off.
-    pub without_glasses: Option<Plane>,
+    /// The glasses, if there are some whose lenses are clear.
+    pub glasses: Option<Glasses>,
+}
+
+/// Glasses that may be exchanged.
+#[derive(Clone, Debug)]
+pub struct Glasses {
+    /// Where they are.
+    pub evidence: glasses::Evidence,
+    /// What is to be kept beside them: hair, beard, and their arms.
+    pub beside: Plane,
 }
 
 impl Front {
@@ -167,15 +176,18 @@ impl Front {
         let matte = guided(&raw, &lightness, 0.025 * face_px, 30.0).map(|v| smoothstep(0.12, 0.7, v));
         let evidence = glasses::Evidence::of(view);
         if !evidence.found() {
-            return Ok(Self { keep: matte, without_glasses: None });
+            return Ok(Self { keep: matte, glasses: None });
         }
-        let kept = evidence.kept();
-        let values = matte.values().iter().zip(&raster.pixels).map(|(&keep, pixel)| match pixel {
-            Some((_, texel)) => keep.max(frontal::at(&kept, texel.frontal)),
-            None => 0.0,
-        });
-        let keep = Plane::from_values(raster.width, raster.height, values.collect());
-        Ok(Self { keep, without_glasses: evidence.are_faint().then_some(matte) })
+        let over_matte = |kept: &Plane| {
+            let values = matte.values().iter().zip(&raster.pixels).map(|(&keep, pixel)| match pixel {
+                Some((_, texel)) => keep.max(frontal::at(kept, texel.frontal)),
+                None => 0.0,
+            });
+            Plane::from_values(raster.width, raster.height, values.collect())
+        };
+        let [keep, beside] = evidence.kept().each_ref().map(over_matte);
+        let glasses = (!evidence.are_dark()).then_some(Glasses { evidence, beside });
+        Ok(Self { keep, glasses })
     }
 }
 
