@@ -1,8 +1,8 @@
-//! Other glasses in the place of those that were there: rims and bridge drawn anew, in another shape.
+//! Glasses drawn on a face: in the place of those that were there, in another shape, or on a bare one.
 //!
 //! Glasses tell a recogniser more of who somebody is than most features do, and what is left of them where the face
 //! ends (arms, reflections) shows that there were some. So they are not taken off but exchanged: round rims for angular ones
-//! and the other way round, in the plane of the old ones.
+//! and the other way round, in the plane of the old ones. A bare face that nothing else hides may get some, too.
 
 use super::field::smoothstep;
 use super::frontal;
@@ -30,9 +30,15 @@ const BOTTOM: (f32, f32) = (-0.12, -0.03);
 const HALF_RIMS: [f32; 2] = [0.0105, 0.0145];
 /// How far the bridge rises in its middle, in face widths.
 const BRIDGE_BOW: f32 = 0.018;
-/// From a rim's outer side a hinge reaches outwards, in face widths, at this share of the rim's height below its top.
-const HINGE: f32 = 0.05;
-const HINGE_BELOW_TOP: f32 = 0.3;
+/// Glasses put on a bare face: middle of the image-right rim, half width and half height, exponent, height of the bridge.
+const ADDED: ([f32; 2], [f32; 2], f32, f32) = ([0.232, -0.19], [0.165, 0.128], 2.4, -0.235);
+/// From a rim's outer side the arm reaches outwards as far as it is seen, in face widths: where there are arms already, and
+/// where there are none, and then only over skin up to the ears. It begins at this share of the rim's height below its top.
+const ARMS: [f32; 2] = [0.05, 0.3];
+const FACE_END: f32 = 1.12;
+/// How many times narrower than rims arms are.
+const ARM_NARROWER: f32 = 1.8;
+const ARM_BELOW_TOP: f32 = 0.3;
 /// Dark plastic, and how much lighter its upper edge shines, in L\*.
 const PLASTIC: Lab = [13.0, 1.5, 2.0];
 const SHINE: f32 = 9.0;
@@ -42,7 +48,7 @@ const SHADOW_BELOW: f32 = 0.014;
 const SHADOW_HALF: f32 = 0.03;
 
 /// New glasses on one face.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Frames {
     /// From working pixels to the frontal frame, as rows of an affine map.
     to_frontal: [[f32; 3]; 2],
@@ -53,13 +59,15 @@ pub struct Frames {
     exponent: f32,
     /// Height of the bridge's ends.
     bridge: f32,
+    /// Length of the arms, in face widths.
+    arm: f32,
     /// Frontal units a working pixel is wide.
     pixel: f32,
 }
 
 impl Frames {
-    /// In the place of the glasses of `evidence`, on a face whose mesh is `mesh`, in working pixels. `None` if the mesh is too
-    /// far turned to draw on.
+    /// In the place of the glasses of `evidence`, on a face whose mesh is `mesh`, in working pixels; `None` if too little of their
+    /// place lies on the mesh.
     pub fn instead_of(evidence: &Evidence, mesh: &[Point3]) -> Option<Self> {
         let outlines = evidence.outlines();
         // Where each side of a rim lies, the mean of both eyes.
@@ -90,31 +98,45 @@ impl Frames {
             false if old == ANGULAR => (EXPONENTS[0], LARGER_ROUND),
             false => (EXPONENTS[2], LARGER),
         };
-        let pairs: Vec<([f32; 2], [f32; 2])> =
-            outlines.iter().flatten().filter_map(|&place| Some((frontal::on_mesh(place, mesh)?, place))).collect();
-        let to_frontal = affine(&pairs)?;
-        let pixel = (to_frontal[0][0].hypot(to_frontal[0][1]) + to_frontal[1][0].hypot(to_frontal[1][1])) / 2.0;
-        Some(Self {
-            to_frontal,
-            middle,
-            half: [old_half[0] * larger[0], old_half[1] * larger[1]],
-            exponent,
-            bridge: evidence.bridge_height(),
-            pixel,
-        })
+        let half = [old_half[0] * larger[0], old_half[1] * larger[1]];
+        let frames = Self { middle, half, exponent, bridge: evidence.bridge_height(), arm: ARMS[0], ..Self::default() };
+        frames.on(outlines.iter().flatten().copied(), mesh)
     }
 
-    /// Draw them over `picture`, behind what is kept in front (`front`, share of each pixel). Returns the share of each pixel that
-    /// they cover or shade.
-    pub fn draw(&self, picture: &mut LabImage, front: &Plane, raster: &Raster, bold: bool) -> Plane {
+    /// On a bare face. `mesh` and `None` as for [`Frames::instead_of`].
+    pub fn added(mesh: &[Point3]) -> Option<Self> {
+        let (middle, half, exponent, bridge) = ADDED;
+        let frames = Self { middle, half, exponent, bridge, arm: ARMS[1], ..Self::default() };
+        const CORNERS: usize = 32;
+        let outline = (0..2 * CORNERS).map(|k| {
+            let (sin, cos) = (k as f32 / CORNERS as f32 * std::f32::consts::TAU).sin_cos();
+            let side = if k < CORNERS { -1.0 } else { 1.0 };
+            [side * (middle[0] + half[0] * cos), middle[1] + half[1] * sin]
+        });
+        frames.on(outline, mesh)
+    }
+
+    /// Laid in the plane in which the frontal `places` lie on `mesh`.
+    fn on(self, places: impl Iterator<Item = [f32; 2]>, mesh: &[Point3]) -> Option<Self> {
+        let pairs: Vec<([f32; 2], [f32; 2])> =
+            places.filter_map(|place| Some((frontal::on_mesh(place, mesh)?, place))).collect();
+        let to_frontal = affine(&pairs)?;
+        let pixel = (to_frontal[0][0].hypot(to_frontal[0][1]) + to_frontal[1][0].hypot(to_frontal[1][1])) / 2.0;
+        Some(Self { to_frontal, pixel, ..self })
+    }
+
+    /// Draw them over `picture`, behind what is kept in front (`front`, share of each pixel), perhaps with bold rims. `skin` says where the face shows skin. Returns where
+    /// something was drawn, in `[0, 1]`.
+    pub fn draw(&self, picture: &mut LabImage, front: &Plane, skin: &Plane, raster: &Raster, bold: bool) -> Plane {
         let half_rim = HALF_RIMS[usize::from(bold)];
         let mut changed = Plane::filled(picture.width, picture.height, 0.0);
         for (i, at) in raster.pixels.iter().enumerate() {
-            if at.is_none() {
-                continue;
-            }
+            let Some((_, texel)) = at else { continue };
             let place = self.place([(i % raster.width) as f32, (i / raster.width) as f32]);
-            let seen = 1.0 - front.values()[i];
+            let ends = self.arm > ARMS[0] && place[0].abs() > self.middle[0] + self.half[0];
+            let on_face =
+                if ends { smoothstep(FACE_END, FACE_END - 0.04, texel.radius) * skin.values()[i] } else { 1.0 };
+            let seen = on_face * (1.0 - front.values()[i]);
             let from_line = self.distance(place);
             let covered = seen * self.within(from_line, half_rim);
             let above = self.distance([place[0], place[1] - SHADOW_BELOW]).abs();
@@ -160,9 +182,10 @@ impl Frames {
             }
         }
         let [outer, top] = [self.middle[0] + self.half[0], self.middle[1] - self.half[1]];
-        let hinge = y - (top + HINGE_BELOW_TOP * 2.0 * self.half[1]);
-        let beyond = (outer - x.abs()).max(x.abs() - outer - HINGE).max(0.0);
-        let hinge = hinge.hypot(beyond);
+        let hinge = y - (top + ARM_BELOW_TOP * 2.0 * self.half[1]);
+        let beyond = (outer - x.abs()).max(x.abs() - outer - self.arm).max(0.0);
+        // Arms are seen from their narrow side.
+        let hinge = hinge.hypot(beyond) * ARM_NARROWER;
         if hinge < rim.abs() { hinge } else { rim }
     }
 }
@@ -194,4 +217,79 @@ fn affine(pairs: &[([f32; 2], [f32; 2])]) -> Option<[[f32; 3]; 2]> {
     let inverse = normal.try_inverse()?;
     let rows = right.map(|right| <[f64; 3]>::from(inverse * right).map(|v| v as f32));
     rows.iter().flatten().all(|v| v.is_finite()).then_some(rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::glasses::tests::{rims, view};
+    use super::super::raster::Texel;
+    use super::super::topology::{MEAN_SHAPE, Part};
+    use super::*;
+
+    const FACE_PX: f32 = 200.0;
+    const SIDE: usize = 260;
+
+    /// A mean face of 200 px in a picture of 260.
+    fn mesh() -> Vec<Point3> {
+        let middle = SIDE as f32 / 2.0;
+        MEAN_SHAPE.iter().map(|p| [middle + FACE_PX * p[0], middle + FACE_PX * p[1], FACE_PX * p[2]]).collect()
+    }
+
+    fn px(place: [f32; 2]) -> usize {
+        let [x, y] = place.map(|v| (SIDE as f32 / 2.0 + FACE_PX * v).round() as usize);
+        y * SIDE + x
+    }
+
+    fn drawn(front: f32) -> (LabImage, Plane) {
+        let frames = Frames::instead_of(&Evidence::of(&view(rims)), &mesh()).unwrap();
+        let mut picture = LabImage { width: SIDE, height: SIDE, pixels: vec![[70.0, 12.0, 15.0]; SIDE * SIDE] };
+        let raster =
+            Raster { width: SIDE, height: SIDE, pixels: vec![Some((Part::Skin, Texel::default())); SIDE * SIDE] };
+        let changed = frames.draw(
+            &mut picture,
+            &Plane::filled(SIDE, SIDE, front),
+            &Plane::filled(SIDE, SIDE, 1.0),
+            &raster,
+            false,
+        );
+        (picture, changed)
+    }
+
+    #[test]
+    fn round_rims_become_angular_ones_in_their_place() {
+        let (picture, changed) = drawn(0.0);
+        let lightness = |place| picture.pixels[px(place)][0];
+        let frames = Frames::instead_of(&Evidence::of(&view(rims)), &mesh()).unwrap();
+        assert_eq!(frames.exponent, EXPONENTS[2]);
+        let ([x, y], [a, b]) = (frames.middle, frames.half);
+        // The rims of `rims` are circles of radius 0.15 around (0.235, -0.195).
+        assert!((x - 0.235).abs() < 0.02 && (y + 0.195).abs() < 0.03, "{x} {y}");
+        assert!((a - 0.15).abs() < 0.03 && (b - 0.15).abs() < 0.03, "{a} {b}");
+        for side in [-1.0, 1.0] {
+            assert!(lightness([side * x, y + b]) < 30.0, "the lower rim");
+            let corner = 2f32.powf(-1.0 / EXPONENTS[2]);
+            assert!(lightness([side * (x + corner * a), y + corner * b]) < 30.0, "the corner");
+            assert_eq!(lightness([side * x, y]), 70.0, "the eye");
+            assert_eq!(changed.values()[px([side * x, y])], 0.0);
+        }
+        assert!(lightness([0.0, frames.bridge - BRIDGE_BOW]) < 40.0, "the bridge");
+        assert_eq!(lightness([0.0, 0.3]), 70.0, "the chin");
+    }
+
+    #[test]
+    fn hair_stays_in_front() {
+        let (picture, changed) = drawn(1.0);
+        assert!(picture.pixels.iter().all(|p| *p == [70.0, 12.0, 15.0]));
+        assert!(changed.values().iter().all(|&v| v == 0.0));
+    }
+
+    #[test]
+    fn the_distance_from_a_circle_is_exact_and_positive_outside() {
+        for radius in [0.05f32, 0.1, 0.14] {
+            let at = distance([0.6 * radius, 0.8 * radius], [0.1, 0.1], 2.0);
+            assert!((at - (radius - 0.1)).abs() < 1e-4, "{radius}: {at}");
+        }
+        assert!(distance([0.0, 0.0], [0.1, 0.1], 2.0) < -0.05);
+        assert!(distance([0.09, 0.09], [0.1, 0.1], 4.5) < 0.0 && distance([0.09, 0.09], [0.1, 0.1], 2.0) > 0.0);
+    }
 }

@@ -307,11 +307,11 @@ fn bridge_line(level: &Plane) -> Vec<(f32, f32)> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
     /// A view of even skin, with `draw` saying how light each frontal place is.
-    fn view(draw: impl Fn([f32; 2]) -> f32) -> LabImage {
+    pub fn view(draw: impl Fn([f32; 2]) -> f32) -> LabImage {
         let pixels = (0..SIZE[0] * SIZE[1])
             .map(|i| [draw(frontal::from_px([(i % SIZE[0]) as f32, (i / SIZE[0]) as f32])), 12.0, 15.0]);
         LabImage { width: SIZE[0], height: SIZE[1], pixels: pixels.collect() }
@@ -324,7 +324,7 @@ mod tests {
         if brow || eye { 25.0 } else { 65.0 }
     }
 
-    fn rims([x, y]: [f32; 2]) -> f32 {
+    pub fn rims([x, y]: [f32; 2]) -> f32 {
         let rim = ((x.abs() - 0.235).hypot(y + 0.195) - 0.15).abs() < 0.015;
         let bridge = x.abs() < 0.1 && (y + 0.23).abs() < 0.015;
         if rim || bridge { 20.0 } else { bare([x, y]) }
