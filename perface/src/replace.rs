@@ -292,7 +292,7 @@ impl Replacer {
             let mut search =
                 Search { scene, ready: ready.as_ref(), subject, lineup: &lineup, manner: Manner::Usual, thorough };
             let mut rounds: VecDeque<Order> = rounds.into();
-            let allowed = |manner: &Manner| options.natural != Natural::Strict || !manner.draws_glasses();
+            let allowed = |manner: &Manner| options.natural != Natural::Strict || !manner.exchanges_glasses();
             let mut further = ready.further().iter().copied().filter(allowed);
             let mut again = Again::default();
             while let Some(round) = rounds.pop_front().filter(|round| !round.candidates.is_empty()) {
@@ -321,7 +321,6 @@ impl Replacer {
                             Manner::Farther => "; with an exaggerated shape, as the usual one does not hide the face",
                             Manner::OtherGlasses => "; with other glasses, as their own tell who it is",
                             Manner::BoldGlasses => "; with other glasses of bold rims, as their own tell who it is",
-                            Manner::AddedGlasses => "; with glasses put on, as nothing else hides the face",
                         };
                         if !own {
                             chosen_by += &format!("; from {group}, as nobody of {own_group} hides the face");

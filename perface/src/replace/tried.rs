@@ -23,7 +23,7 @@ const FARTHER_TRIES: usize = 8;
 /// An exaggerated shape lowers a cosine by .02 in the mean, seldom by .09: whoever missed by more than this, in cosine,
 /// is not tried again.
 const FARTHER_REACH: f32 = 0.06;
-/// The same where glasses are drawn, which lowers a cosine by .04 in the mean, with a standard deviation of .05.
+/// The same where glasses are exchanged, which lowers a cosine by .04 in the mean, with a standard deviation of .05.
 const GLASSES_REACH: f32 = 0.2;
 const GLASSES_TRIES: usize = 12;
 /// An exaggerated shape moves landmarks by .02 more in the mean, hardly ever by less than this, in eye distances.
@@ -105,10 +105,10 @@ impl Tried {
     }
 }
 
-/// Who is worth trying in this manner: those who came near in another, nearest to hidden first. Where glasses are drawn, whom
+/// Who is worth trying in this manner: those who came near in another, nearest to hidden first. Where glasses are exchanged, whom
 /// nobody tried yet come after them.
 pub(super) fn worth_trying(again: &Again, manner: Manner, natural: Natural) -> Vec<rank::Candidate> {
-    let glasses = manner.draws_glasses();
+    let glasses = manner.exchanges_glasses();
     let (reach, most) = if glasses { (GLASSES_REACH, GLASSES_TRIES) } else { (FARTHER_REACH, FARTHER_TRIES) };
     let farther = if manner.is_exaggerated() { FARTHER_MOVES } else { 0.0 };
     let most_moved = natural.max_landmarks_error(manner.is_exaggerated()) - farther;

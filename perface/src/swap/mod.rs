@@ -67,8 +67,6 @@ pub enum Manner {
     OtherGlasses,
     /// The same with bold rims, which hide better.
     BoldGlasses,
-    /// The candidate's own shape, and glasses put on a face that had none.
-    AddedGlasses,
 }
 
 impl Manner {
@@ -77,9 +75,9 @@ impl Manner {
         self == Self::Farther
     }
 
-    /// Whether new glasses are drawn.
-    pub fn draws_glasses(self) -> bool {
-        matches!(self, Self::OtherGlasses | Self::BoldGlasses | Self::AddedGlasses)
+    /// Whether glasses are exchanged.
+    pub fn exchanges_glasses(self) -> bool {
+        matches!(self, Self::OtherGlasses | Self::BoldGlasses)
     }
 }
 

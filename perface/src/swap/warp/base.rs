@@ -30,9 +30,7 @@ pub struct Base<'a> {
     pub eye_openings: [f32; 2],
     /// The one hue of the face, if it has one only.
     pub monochrome: Option<Monochrome>,
-    /// Whether it wears glasses.
-    pub wears_glasses: bool,
-    /// Glasses to draw: others in the place of its own, or some on a bare face; `None` where there is no place for them.
+    /// Other glasses, if there are some to exchange.
     pub frames: Option<Frames>,
     /// L\*, a\*, b\*, how likely it is skin, the share to be kept in front of the new face, and the same if the glasses are
     /// exchanged, of each pixel of the patch.
@@ -53,19 +51,14 @@ impl<'a> Base<'a> {
         let (view, _) = frontal::view(&patch.work, &wide);
         let skin = Skin::of(&image, &raster, patch.face_px).ok_or(Refusal::Covered { share: 1.0 })?;
         let front = Front::of(&image, &skin, &view, &raster, patch.face_px);
-        let Front { keep, glasses, wears_glasses } = front.map_err(|share| Refusal::Covered { share })?;
+        let Front { keep, glasses } = front.map_err(|share| Refusal::Covered { share })?;
         let bare = glasses.as_ref().map_or(&keep, |glasses| &glasses.beside);
         let layers = image.pixels.iter().zip(skin.likelihood.values()).zip(keep.values()).zip(bare.values());
         let layers = layers.map(|(((&[l, a, b], &skin), &keep), &bare)| [l, a, b, skin, keep, bare]).collect();
         let frontal: Vec<Point3> = points.iter().map(|&p| pose.undo(p)).collect();
         Ok(Self {
             mesh: target.mesh,
-            wears_glasses,
-            frames: match &glasses {
-                Some(glasses) => Frames::instead_of(&glasses.evidence, &wide),
-                None if wears_glasses => None,
-                None => Frames::added(&wide),
-            },
+            frames: glasses.as_ref().and_then(|glasses| Frames::instead_of(&glasses.evidence, &wide)),
             mouth_opening: field::mouth_opening(&frontal),
             eye_openings: field::eye_openings(&frontal),
             monochrome: Monochrome::of(&image, |i| raster.part(i).is_some()),

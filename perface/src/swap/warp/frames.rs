@@ -1,8 +1,8 @@
-//! Glasses drawn on a face: in the place of those that were there, in another shape, or on a bare one.
+//! Other glasses in the place of those that were there: rims and bridge drawn anew, in another shape.
 //!
 //! Glasses tell a recogniser more of who somebody is than most features do, and what is left of them where the face
 //! ends (arms, reflections) shows that there were some. So they are not taken off but exchanged: round rims for angular ones
-//! and the other way round, in the plane of the old ones. A bare face that nothing else hides may get some, too.
+//! and the other way round, in the plane of the old ones.
 
 use super::field::smoothstep;
 use super::frontal;
@@ -30,17 +30,11 @@ const BOTTOM: (f32, f32) = (-0.12, -0.03);
 const HALF_RIMS: [f32; 2] = [0.0105, 0.0145];
 /// How far the bridge rises in its middle, in face widths.
 const BRIDGE_BOW: f32 = 0.018;
-/// Glasses put on a bare face: middle of the image-right rim, half width and half height, exponent, height of the bridge.
-const ADDED: ([f32; 2], [f32; 2], f32, f32) = ([0.232, -0.19], [0.165, 0.128], 2.4, -0.235);
-/// From a rim's outer side the arm reaches outwards as far as it is seen, in face widths: where there are arms already, and
-/// where there are none, and then only over skin up to the ears. It begins at this share of the rim's height below its top.
-const ARMS: [f32; 2] = [0.05, 0.3];
-const FACE_END: f32 = 1.12;
-/// How many times narrower than rims arms are.
-const ARM_NARROWER: f32 = 1.8;
-const ARM_BELOW_TOP: f32 = 0.3;
+/// From a rim's outer side a hinge reaches outwards, in face widths, at this share of the rim's height below its top.
+const HINGE: f32 = 0.05;
+const HINGE_BELOW_TOP: f32 = 0.3;
 /// Dark plastic, and how much lighter its upper edge shines, in L\*.
-const PLASTIC: Lab = [13.0, 1.5, 2.0];
+const PLASTIC: Lab = [13.0, 0.0, 0.0];
 const SHINE: f32 = 9.0;
 /// Share of the skin's light that the rim's shadow takes, how far below it lies and how wide it is, in face widths.
 const SHADOW: f32 = 0.13;
@@ -48,7 +42,7 @@ const SHADOW_BELOW: f32 = 0.014;
 const SHADOW_HALF: f32 = 0.03;
 
 /// New glasses on one face.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Frames {
     /// From working pixels to the frontal frame, as rows of an affine map.
     to_frontal: [[f32; 3]; 2],
@@ -59,8 +53,6 @@ pub struct Frames {
     exponent: f32,
     /// Height of the bridge's ends.
     bridge: f32,
-    /// Length of the arms, in face widths.
-    arm: f32,
     /// Frontal units a working pixel is wide.
     pixel: f32,
 }
@@ -98,45 +90,31 @@ impl Frames {
             false if old == ANGULAR => (EXPONENTS[0], LARGER_ROUND),
             false => (EXPONENTS[2], LARGER),
         };
-        let half = [old_half[0] * larger[0], old_half[1] * larger[1]];
-        let frames = Self { middle, half, exponent, bridge: evidence.bridge_height(), arm: ARMS[0], ..Self::default() };
-        frames.on(outlines.iter().flatten().copied(), mesh)
-    }
-
-    /// On a bare face. `mesh` and `None` as for [`Frames::instead_of`].
-    pub fn added(mesh: &[Point3]) -> Option<Self> {
-        let (middle, half, exponent, bridge) = ADDED;
-        let frames = Self { middle, half, exponent, bridge, arm: ARMS[1], ..Self::default() };
-        const CORNERS: usize = 32;
-        let outline = (0..2 * CORNERS).map(|k| {
-            let (sin, cos) = (k as f32 / CORNERS as f32 * std::f32::consts::TAU).sin_cos();
-            let side = if k < CORNERS { -1.0 } else { 1.0 };
-            [side * (middle[0] + half[0] * cos), middle[1] + half[1] * sin]
-        });
-        frames.on(outline, mesh)
-    }
-
-    /// Laid in the plane in which the frontal `places` lie on `mesh`.
-    fn on(self, places: impl Iterator<Item = [f32; 2]>, mesh: &[Point3]) -> Option<Self> {
         let pairs: Vec<([f32; 2], [f32; 2])> =
-            places.filter_map(|place| Some((frontal::on_mesh(place, mesh)?, place))).collect();
+            outlines.iter().flatten().filter_map(|&place| Some((frontal::on_mesh(place, mesh)?, place))).collect();
         let to_frontal = affine(&pairs)?;
         let pixel = (to_frontal[0][0].hypot(to_frontal[0][1]) + to_frontal[1][0].hypot(to_frontal[1][1])) / 2.0;
-        Some(Self { to_frontal, pixel, ..self })
+        Some(Self {
+            to_frontal,
+            middle,
+            half: [old_half[0] * larger[0], old_half[1] * larger[1]],
+            exponent,
+            bridge: evidence.bridge_height(),
+            pixel,
+        })
     }
 
-    /// Draw them over `picture`, behind what is kept in front (`front`, share of each pixel), perhaps with bold rims. `skin` says where the face shows skin. Returns where
+    /// Draw them over `picture`, behind what is kept in front (`front`, share of each pixel), perhaps with bold rims. Returns where
     /// something was drawn, in `[0, 1]`.
-    pub fn draw(&self, picture: &mut LabImage, front: &Plane, skin: &Plane, raster: &Raster, bold: bool) -> Plane {
+    pub fn draw(&self, picture: &mut LabImage, front: &Plane, raster: &Raster, bold: bool) -> Plane {
         let half_rim = HALF_RIMS[usize::from(bold)];
         let mut changed = Plane::filled(picture.width, picture.height, 0.0);
         for (i, at) in raster.pixels.iter().enumerate() {
-            let Some((_, texel)) = at else { continue };
+            if at.is_none() {
+                continue;
+            }
             let place = self.place([(i % raster.width) as f32, (i / raster.width) as f32]);
-            let ends = self.arm > ARMS[0] && place[0].abs() > self.middle[0] + self.half[0];
-            let on_face =
-                if ends { smoothstep(FACE_END, FACE_END - 0.04, texel.radius) * skin.values()[i] } else { 1.0 };
-            let seen = on_face * (1.0 - front.values()[i]);
+            let seen = 1.0 - front.values()[i];
             let from_line = self.distance(place);
             let covered = seen * self.within(from_line, half_rim);
             let above = self.distance([place[0], place[1] - SHADOW_BELOW]).abs();
@@ -182,10 +160,9 @@ impl Frames {
             }
         }
         let [outer, top] = [self.middle[0] + self.half[0], self.middle[1] - self.half[1]];
-        let hinge = y - (top + ARM_BELOW_TOP * 2.0 * self.half[1]);
-        let beyond = (outer - x.abs()).max(x.abs() - outer - self.arm).max(0.0);
-        // Arms are seen from their narrow side.
-        let hinge = hinge.hypot(beyond) * ARM_NARROWER;
+        let hinge = y - (top + HINGE_BELOW_TOP * 2.0 * self.half[1]);
+        let beyond = (outer - x.abs()).max(x.abs() - outer - HINGE).max(0.0);
+        let hinge = hinge.hypot(beyond);
         if hinge < rim.abs() { hinge } else { rim }
     }
 }
@@ -245,13 +222,7 @@ mod tests {
         let mut picture = LabImage { width: SIDE, height: SIDE, pixels: vec![[70.0, 12.0, 15.0]; SIDE * SIDE] };
         let raster =
             Raster { width: SIDE, height: SIDE, pixels: vec![Some((Part::Skin, Texel::default())); SIDE * SIDE] };
-        let changed = frames.draw(
-            &mut picture,
-            &Plane::filled(SIDE, SIDE, front),
-            &Plane::filled(SIDE, SIDE, 1.0),
-            &raster,
-            false,
-        );
+        let changed = frames.draw(&mut picture, &Plane::filled(SIDE, SIDE, front), &raster, false);
         (picture, changed)
     }
 
@@ -290,6 +261,6 @@ mod tests {
             assert!((at - (radius - 0.1)).abs() < 1e-4, "{radius}: {at}");
         }
         assert!(distance([0.0, 0.0], [0.1, 0.1], 2.0) < -0.05);
-        assert!(distance([0.09, 0.09], [0.1, 0.1], 4.5) < 0.0 && distance([0.09, 0.09], [0.1, 0.1], 2.0) > 0.0);
+        assert!(distance([0.084, 0.084], [0.1, 0.1], 4.5) < 0.0 && distance([0.084, 0.084], [0.1, 0.1], 2.0) > 0.0);
     }
 }

@@ -154,10 +154,9 @@ struct Ready<'a> {
 
 impl Prepared for Ready<'_> {
     fn further(&self) -> &'static [Manner] {
-        match (&self.base.frames, self.base.wears_glasses) {
-            (None, _) => &[Manner::Farther],
-            (Some(_), true) => &[Manner::OtherGlasses, Manner::BoldGlasses],
-            (Some(_), false) => &[Manner::Farther, Manner::AddedGlasses],
+        match self.base.frames {
+            Some(_) => &[Manner::OtherGlasses, Manner::BoldGlasses],
+            None => &[Manner::Farther],
         }
     }
 
@@ -249,8 +248,8 @@ impl Ready<'_> {
         }
         let mut mixed = blend::mixed(&candidate, &target, &alpha);
         let (mut alpha, mut both) = (alpha, both);
-        if let Some(frames) = base.frames.as_ref().filter(|_| manner.draws_glasses()) {
-            let drawn = frames.draw(&mut mixed, &keep, &clear, &raster, manner == Manner::BoldGlasses);
+        if let Some(frames) = base.frames.as_ref().filter(|_| manner.exchanges_glasses()) {
+            let drawn = frames.draw(&mut mixed, &keep, &raster, manner == Manner::BoldGlasses);
             alpha = alpha.zip(&drawn, f32::max);
             both = both.zip(&drawn, |s, drawn| s * (1.0 - drawn));
         }
@@ -273,7 +272,7 @@ impl Ready<'_> {
             let Some((part, texel)) = pixel else { continue };
             let [l, a, b, likely, kept, bare] = base.at(texel.target_px);
             // Glasses that are exchanged still tell nothing of the skin's light.
-            let shown = if manner.draws_glasses() { bare } else { kept };
+            let shown = if manner.exchanges_glasses() { bare } else { kept };
             target.pixels[i] = [l, a, b];
             if texel.radius > SEEN_RADIUS {
                 // Only the target is moved here.

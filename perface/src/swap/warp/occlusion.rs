@@ -125,8 +125,6 @@ impl Skin {
 pub struct Front {
     /// Share of the target to be kept at each pixel, in `[0, 1]`.
     pub keep: Plane,
-    /// Whether there are glasses.
-    pub wears_glasses: bool,
     /// The glasses, if there are some whose lenses are clear.
     pub glasses: Option<Glasses>,
 }
@@ -178,7 +176,7 @@ impl Front {
         let matte = guided(&raw, &lightness, 0.025 * face_px, 30.0).map(|v| smoothstep(0.12, 0.7, v));
         let evidence = glasses::Evidence::of(view);
         if !evidence.found() {
-            return Ok(Self { keep: matte, wears_glasses: false, glasses: None });
+            return Ok(Self { keep: matte, glasses: None });
         }
         let over_matte = |kept: &Plane| {
             let values = matte.values().iter().zip(&raster.pixels).map(|(&keep, pixel)| match pixel {
@@ -189,7 +187,7 @@ impl Front {
         };
         let [keep, beside] = evidence.kept().each_ref().map(over_matte);
         let glasses = (!evidence.are_dark()).then_some(Glasses { evidence, beside });
-        Ok(Self { keep, wears_glasses: true, glasses })
+        Ok(Self { keep, glasses })
     }
 }
 
