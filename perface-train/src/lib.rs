@@ -12,6 +12,8 @@ pub mod data;
 pub mod export;
 pub mod features;
 pub mod frozen;
+#[cfg(any(feature = "cuda", feature = "flex"))]
+pub mod gpu;
 pub mod inputs;
 pub mod learner;
 pub mod loss;

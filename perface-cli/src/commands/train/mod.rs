@@ -1,5 +1,6 @@
 //! `perface train`: fit a similarity to people's judgements.
 
+mod device;
 mod options;
 mod progress_line;
 mod report;
@@ -24,7 +25,7 @@ use perface_train::features::{self, Features, LinearMap};
 use perface_train::frozen;
 use perface_train::inputs::{Crops, Inputs, Rows};
 use perface_train::learner::{Learner, LinearHead};
-use perface_train::network::{self, BatchNorm, Divided, NetworkLearner};
+use perface_train::network::{self, BatchNorm, Divided};
 use perface_train::projection;
 use perface_train::run::{self, Job, Record};
 use perface_train::trainer::{Flow, Step, embed_all, used};
@@ -37,6 +38,7 @@ use crate::args::Common;
 use crate::output::{self, Outcome};
 use crate::progress;
 use crate::session::Session;
+use device::Device;
 use options::Tune;
 use progress_line::ProgressLine;
 
@@ -45,6 +47,11 @@ const FEW_QUESTIONS: usize = 50;
 
 impl Train {
     pub fn run(&self, common: &Common) -> Result<Outcome> {
+        if self.tune == Tune::Head && self.device != Device::Cpu {
+            let reason = "a head is fitted on the CPU, in seconds; --device is for --tune last:N and full";
+            return Err(perface::Error::Usage(reason.to_owned()).into());
+        }
+        self.device.check()?;
         let session = Session::open(common)?;
         let list = self.triplets()?;
         let (cut, folder) = self.crops(&list, &session, common)?;
@@ -218,7 +225,7 @@ impl Train {
             _ => None,
         };
         let mut prepared = PreparedNetwork { start, crops, divided, before: vec![] };
-        prepared.before = embed_all(&mut prepared.learner(self.bn)?, prepared.inputs(), count, None)?;
+        prepared.before = embed_all(prepared.learner(self.bn, self.device)?.as_mut(), prepared.inputs(), count, None)?;
         Ok(prepared)
     }
 
@@ -263,9 +270,9 @@ impl Train {
         let start = &prepared.start;
         let (graph, values) = (&start.graph, &start.values);
         let width = graph.output_shape().len();
-        let mut learner = prepared.learner(self.bn)?;
+        let mut learner = prepared.learner(self.bn, self.device)?;
         let begun = Begun { weights_sha256: start.sha256.clone(), before: &prepared.before, before_width: width };
-        let record = self.fit(ready, seed, folder, common, &mut learner, prepared.inputs(), &begun)?;
+        let record = self.fit(ready, seed, folder, common, learner.as_mut(), prepared.inputs(), &begun)?;
         if !record.interrupted {
             let values = network::with(graph, values, &learner.parameters()?);
             let tensors = graph.params.iter().zip(&values).map(|(p, data)| NamedTensor {
@@ -422,10 +429,10 @@ struct PreparedNetwork {
 
 impl PreparedNetwork {
     /// A learner that has learnt nothing yet.
-    fn learner(&self, batch_norm: BatchNorm) -> perface::Result<NetworkLearner> {
+    fn learner(&self, batch_norm: BatchNorm, device: Device) -> perface::Result<Box<dyn Learner>> {
         match &self.divided {
-            Some((divided, _)) => NetworkLearner::new(&divided.above, &divided.above_values, batch_norm),
-            None => NetworkLearner::new(&self.start.graph, &self.start.values, batch_norm),
+            Some((divided, _)) => device.learner(&divided.above, &divided.above_values, batch_norm),
+            None => device.learner(&self.start.graph, &self.start.values, batch_norm),
         }
     }
 

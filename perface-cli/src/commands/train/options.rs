@@ -14,6 +14,7 @@ use perface_train::loss::LossOptions;
 use perface_train::network::BatchNorm;
 use perface_train::trainer::{Schedule, TrainOptions};
 
+use super::device::Device;
 use crate::session::DEFAULT_MODEL;
 
 /// Options of `train`.
@@ -47,6 +48,9 @@ pub struct Train {
     /// Weights to begin with, as .pth, .pt or .safetensors with PyTorch's names, in place of --model's file.
     #[arg(long, requires = "net", value_name = "FILE")]
     pub weights: Option<PathBuf>,
+    /// What trains a network: cpu, cuda or cuda:N, the last two in a build with --features cuda. For last:N and full.
+    #[arg(long, default_value_t = Device::Cpu, value_name = "DEVICE")]
+    pub device: Device,
     /// Statistics of batch normalisation in training: train (of the batch) or frozen (the network's own).
     #[arg(long, default_value = "train", value_name = "WHICH")]
     pub bn: BatchNorm,
@@ -201,7 +205,7 @@ impl Train {
     /// Everything that changes a run's result, for its record.
     pub fn settings(&self, seed: u64) -> serde_json::Value {
         let options = self.train_options(seed);
-        serde_json::json!({
+        let mut settings = serde_json::json!({
             "list": self.list, "model": self.model, "tune": self.tune.to_string(), "net": self.net,
             "bn": self.bn,
             "features": self.features.to_string(), "width": self.width, "labels": self.labels, "divided": self.divided,
@@ -211,6 +215,10 @@ impl Train {
             "spare_vectors": self.spare_vectors, "schedule": self.schedule, "margin": self.margin, "anchor": self.anchor,
             "flip": options.flip, "patience": self.patience, "clip": self.clip, "seed": seed,
             "same_geometry": self.same_geometry,
-        })
+        });
+        if self.device != Device::Cpu {
+            settings["device"] = self.device.to_string().into();
+        }
+        settings
     }
 }
