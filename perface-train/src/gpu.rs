@@ -233,9 +233,14 @@ impl Learner for GpuLearner {
     }
 
     fn gradient_norm(&self) -> f64 {
-        let square = |gradient: &Tensor<1>| numbers(gradient.clone().square().sum()).ok()?.first().copied();
-        let squares = self.gradients.iter().flatten().map(|gradient| square(gradient).map_or(f64::NAN, f64::from));
-        squares.sum::<f64>().sqrt()
+        // Rows are summed on the device and their sums here: one sum of millions loses a percent in single precision.
+        let square = |rows: usize, gradient: &Tensor<1>| {
+            let rows: Tensor<2> = gradient.clone().square().reshape([rows.max(1), gradient.dims()[0] / rows.max(1)]);
+            numbers(rows.sum_dim(1)).map_or(f64::NAN, |sums| sums.into_iter().map(f64::from).sum())
+        };
+        let gradients = self.graph.params.iter().zip(&self.gradients);
+        let found = gradients.filter_map(|(param, gradient)| Some((param.shape.first().copied()?, gradient.as_ref()?)));
+        found.map(|(rows, gradient)| square(rows, gradient)).sum::<f64>().sqrt()
     }
 
     fn scale_gradients(&mut self, by: f32) {
