@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use perface::{Error, Result};
+use perface::Result;
 use perface_conv::Graph;
 use perface_train::learner::Learner;
 use perface_train::network::{BatchNorm, NetworkLearner};
@@ -45,7 +45,7 @@ impl Device {
     /// Whether it is there.
     ///
     /// # Errors
-    /// [`Error::Usage`] with the reason if not.
+    /// [`perface::Error::Usage`] with the reason if not.
     pub fn check(self) -> Result<()> {
         match self {
             Self::Cpu => Ok(()),
@@ -59,7 +59,7 @@ impl Device {
     /// `graph` with `values`, to be fitted on it.
     ///
     /// # Errors
-    /// As [`Device::check`]; [`Error::Model`] if the network cannot be run.
+    /// As [`Device::check`]; [`perface::Error::Model`] if the network cannot be run.
     pub fn learner(self, graph: &Graph, values: &[Vec<f32>], batch_norm: BatchNorm) -> Result<Box<dyn Learner>> {
         match self {
             Self::Cpu => Ok(Box::new(NetworkLearner::new(graph, values, batch_norm)?)),
@@ -75,9 +75,9 @@ impl Device {
 }
 
 #[cfg(not(feature = "cuda"))]
-fn without_cuda() -> Error {
+fn without_cuda() -> perface::Error {
     let how = "cargo build --release -p perface-cli --features cuda";
-    Error::Usage(format!("this perface was built without CUDA; {how} makes one that has it"))
+    perface::Error::Usage(format!("this perface was built without CUDA; {how} makes one that has it"))
 }
 
 #[cfg(test)]
