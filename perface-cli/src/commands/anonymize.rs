@@ -80,7 +80,8 @@ pub struct Anonymize {
     #[arg(long, default_value_t = DEFAULT_RERANK, value_name = "N")]
     pub rerank: usize,
     /// How natural: strict (near skin tones, own age group and no visible edge, or covered), normal (fitting skin tones
-    /// first) or off (least similar first, whatever it looks like, and without thin glasses where nothing else hides).
+    /// first) or off (least similar first, whatever it looks like). Not with strict, glasses that tell who it is are
+    /// exchanged for others.
     #[arg(long, default_value_t = Natural::default(), value_name = "HOW")]
     pub natural: Natural,
     /// Seed of all draws, for repeating a run; keep it secret [default: a new random one].
