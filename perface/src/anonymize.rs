@@ -121,6 +121,12 @@ impl Anonymizer {
         members.filter(|(_, member)| member.contributors.iter().any(by)).map(|(place, _)| place).collect()
     }
 
+    /// The place in the pool of who stands in for a face.
+    pub fn stand_in(&self, record: &FaceRecord) -> Option<usize> {
+        let (members, id) = (self.replacer.as_ref()?.candidates.pool().members(), record.candidate.as_ref()?);
+        members.iter().position(|member| member.id == *id)
+    }
+
     /// Find and read the faces of `photo` without changing anything.
     ///
     /// # Errors

@@ -345,6 +345,18 @@ fn survey(
     Ok(survey)
 }
 
+/// How often a photo is tried whose faces do not hide as they were written, each time without those who stood in.
+const WRITTEN_ATTEMPTS: usize = 3;
+
+/// The photo of `survey` once more.
+fn read_again(input: &Input, options: &BatchOptions, survey: &Survey) -> Result<Photo> {
+    let photo = photo::read(&input.source, &options.limits)?;
+    if PixelHash::of(&photo.pixels) == survey.photo {
+        return Ok(photo);
+    }
+    Err(Error::Unreadable { path: input.source.clone(), reason: "it changed while it was worked on".to_owned() })
+}
+
 /// Read, anonymise and write one photo. A failure that concerns this photo alone is its record.
 fn one(
     anonymizer: &Anonymizer,
@@ -380,16 +392,38 @@ fn one(
                 (survey(anonymizer, input, options, &photo, &mut read)?, read)
             }
         };
-        let orders = orders(anonymizer, input, options, &survey);
-        let mut result = anonymizer.anonymize_in_run(photo, &survey, settled, &orders, read)?;
-        let mut bytes = timings.time("encode", || photo::encode(&result.photo))?;
-        let unhidden = timings.time("look at the file", || {
-            if !anonymizer.replaces() {
-                return Ok(Vec::new());
+        let mut orders = orders(anonymizer, input, options, &survey);
+        let (mut photo, mut read) = (Some(photo), read);
+        let (mut attempts, mut refused) = (0, BTreeMap::new());
+        let (mut result, mut bytes, unhidden) = loop {
+            let photo = match photo.take() {
+                Some(photo) => photo,
+                None => timings.time("read", || read_again(input, options, &survey))?,
+            };
+            let result = anonymizer.anonymize_in_run(photo, &survey, settled, &orders, std::mem::take(&mut read))?;
+            let bytes = timings.time("encode", || photo::encode(&result.photo))?;
+            let unhidden = timings.time("look at the file", || {
+                if !anonymizer.replaces() {
+                    return Ok(Vec::new());
+                }
+                let written = photo::decode(&bytes, &input.output, &options.limits)?;
+                anonymizer.unhidden(&written.pixels, &survey, settled, &result.faces)
+            })?;
+            attempts += 1;
+            if unhidden.is_empty() || attempts == WRITTEN_ATTEMPTS {
+                break (result, bytes, unhidden);
             }
-            let written = photo::decode(&bytes, &input.output, &options.limits)?;
-            anonymizer.unhidden(&written.pixels, &survey, settled, &result.faces)
-        })?;
+            // Who does not hide a face as it was written may not stand in on this photo.
+            let failed = unhidden.iter().filter_map(|(place, _)| anonymizer.stand_in(result.faces.get(*place)?));
+            orders.barred.extend(failed);
+            refused.extend(unhidden);
+            read = result.timings;
+        };
+        for (place, why) in refused {
+            if let Some(record) = result.faces.get_mut(place).filter(|record| record.verdict == Verdict::Obscured) {
+                record.reason = Some(why);
+            }
+        }
         for (place, why) in &unhidden {
             if let (Some(record), Some(face)) = (result.faces.get_mut(*place), survey.faces.get(*place)) {
                 record.verdict = Verdict::Obscured;

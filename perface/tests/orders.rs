@@ -6,9 +6,9 @@ mod fakes;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use fakes::{ALICE, BOB, Line, Paint, picture};
+use fakes::{ALICE, BOB, Become, KnowColour, Line, Paint, at, embedder, gate, picture};
 use perface::anonymize::{Anonymizer, Timings};
 use perface::atomic::Overwrite;
 use perface::batch::{self, BatchOptions};
@@ -16,6 +16,7 @@ use perface::cover;
 use perface::detect::Face;
 use perface::geometry::{Point, Rect};
 use perface::metadata;
+use perface::model::{Model, Tensor};
 use perface::people::{BroughtFace, Whom};
 use perface::photo::{self, Format, Limits, Photo, provenance};
 use perface::report::{PhotoRecord, Verdict};
@@ -120,4 +121,43 @@ fn only_composites_say_that_they_are_and_only_if_they_may() {
     assert!(says_composite(&run.path("out/bob.png")));
     run.run(&anonymizer, BatchOptions { whom, provenance: false, overwrite: true, ..Default::default() });
     assert!(!says_composite(&run.path("out/bob.png")));
+}
+
+/// Knows people by colour, but takes those of `at` 170° for Alice from the second look on: as if the file showed more of
+/// her than the result did.
+#[derive(Default)]
+struct SeesMoreInTheFile(AtomicUsize);
+
+impl Model for SeesMoreInTheFile {
+    fn input_shape(&self, index: usize) -> Vec<Option<usize>> {
+        KnowColour.input_shape(index)
+    }
+
+    fn run(&self, inputs: &[Tensor]) -> perface::Result<Vec<Tensor>> {
+        let seen = KnowColour.run(inputs)?;
+        let first = at(170.0);
+        let is_first = seen[0].data().iter().zip(first.0).all(|(v, c)| (v + 127.0 - f32::from(c)).abs() < 3.0);
+        if is_first && self.0.fetch_add(1, Ordering::Relaxed) > 0 {
+            return Ok(vec![Tensor::new(vec![1, 2], vec![123.0, -117.0])]);
+        }
+        Ok(seen)
+    }
+}
+
+#[test]
+fn who_does_not_hide_a_face_as_it_was_written_is_not_taken_and_the_next_is_tried() {
+    for (pool, want) in [(vec![("a", at(170.0)), ("b", at(140.0))], Some("b")), (vec![("a", at(170.0))], None)] {
+        let run = Run::new();
+        std::fs::remove_file(run.path("in/bob.png")).unwrap();
+        let gates = vec![gate(embedder(SeesMoreInTheFile::default()))];
+        let records = run.run(&Line { gates, pool, ..Line::new(Become) }.anonymizer(), BatchOptions::default());
+        let [face] = records[0].faces.as_slice() else { panic!("{records:?}") };
+        assert!(run.result("alice.png").pixels().all(|p| *p != ALICE));
+        match want {
+            Some(_) => assert_eq!((face.verdict, face.candidate.as_deref()), (Verdict::Replaced, want), "{face:?}"),
+            None => {
+                assert!(face.reason.as_ref().unwrap().contains("as written") && face.candidate.is_none(), "{face:?}")
+            }
+        }
+    }
 }

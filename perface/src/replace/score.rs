@@ -17,7 +17,7 @@ const CLEAR_MARGIN: f32 = -0.08;
 /// A stranger that is found first by this much is clearly found first.
 const CLEAR_LEAD: f32 = -0.04;
 /// Landmarks moved by less than this, in eye distances, keep pose and expression.
-const CLEAR_LANDMARKS: f32 = 0.07;
+const CLEAR_LANDMARKS: f32 = 0.05;
 /// A smaller step of skin colour at the edge (CIE 1976 ΔE) is not seen.
 const CLEAR_TONE_STEP: f32 = 4.0;
 
