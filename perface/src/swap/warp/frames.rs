@@ -22,16 +22,16 @@ const ROUNDER: f32 = 2.3;
 const LARGER: [f32; 2] = [1.04, 1.06];
 const LARGER_ROUND: [f32; 2] = [1.1, 1.14];
 /// Where rims may end, in the frontal frame of the image-right eye: inner and outer side, top and bottom.
-const INNER: (f32, f32) = (0.055, 0.11);
-const OUTER: (f32, f32) = (0.33, 0.44);
-const TOP: (f32, f32) = (-0.34, -0.26);
-const BOTTOM: (f32, f32) = (-0.12, -0.03);
+const INNER: (f32, f32) = (0.055, 0.09);
+const OUTER: (f32, f32) = (0.385, 0.44);
+const TOP: (f32, f32) = (-0.33, -0.27);
+const BOTTOM: (f32, f32) = (-0.11, -0.04);
 /// Half the width of a rim, in face widths: usual and bold.
 const HALF_RIMS: [f32; 2] = [0.0105, 0.0145];
 /// How far the bridge rises in its middle, in face widths.
 const BRIDGE_BOW: f32 = 0.018;
 /// From a rim's outer side a hinge reaches outwards, in face widths, at this share of the rim's height below its top.
-const HINGE: f32 = 0.05;
+const HINGE: f32 = 0.07;
 const HINGE_BELOW_TOP: f32 = 0.3;
 /// Dark plastic, and how much lighter its upper edge shines, in L\*.
 const PLASTIC: Lab = [13.0, 0.0, 0.0];
