@@ -393,14 +393,10 @@ fn one(
             }
         };
         let mut orders = orders(anonymizer, input, options, &survey);
-        let (mut photo, mut read) = (Some(photo), read);
+        let (mut photo, mut read) = (photo, read);
         let (mut attempts, mut refused) = (0, BTreeMap::new());
         let (mut result, mut bytes, unhidden) = loop {
-            let photo = match photo.take() {
-                Some(photo) => photo,
-                None => timings.time("read", || read_again(input, options, &survey))?,
-            };
-            let result = anonymizer.anonymize_in_run(photo, &survey, settled, &orders, std::mem::take(&mut read))?;
+            let result = anonymizer.anonymize_in_run(photo, &survey, settled, &orders, read)?;
             let bytes = timings.time("encode", || photo::encode(&result.photo))?;
             let unhidden = timings.time("look at the file", || {
                 if !anonymizer.replaces() {
@@ -418,6 +414,7 @@ fn one(
             orders.barred.extend(failed);
             refused.extend(unhidden);
             read = result.timings;
+            photo = timings.time("read", || read_again(input, options, &survey))?;
         };
         for (place, why) in refused {
             if let Some(record) = result.faces.get_mut(place).filter(|record| record.verdict == Verdict::Obscured) {

@@ -31,6 +31,17 @@ pub struct Face {
     pub score: f32,
 }
 
+impl Face {
+    /// From the eyes to the mouth: twice the way from the middle of the one to that of the other, in pixels.
+    pub fn down(&self) -> Point {
+        let [left_eye, right_eye, _, left_mouth, right_mouth] = self.landmarks_px;
+        Point::new(
+            left_mouth.x + right_mouth.x - left_eye.x - right_eye.x,
+            left_mouth.y + right_mouth.y - left_eye.y - right_eye.y,
+        )
+    }
+}
+
 /// How hard to look.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct DetectorOptions {

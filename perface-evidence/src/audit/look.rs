@@ -237,10 +237,8 @@ impl Eyes {
 
 /// Whether the eyes of `face` are above its mouth rather than beside or below it.
 fn is_upright(face: &Face) -> bool {
-    let [right_eye, left_eye, _, right_mouth, left_mouth] = face.landmarks_px;
-    let across = right_mouth.x + left_mouth.x - right_eye.x - left_eye.x;
-    let down = right_mouth.y + left_mouth.y - right_eye.y - left_eye.y;
-    down > across.abs()
+    let down = face.down();
+    down.y > down.x.abs()
 }
 
 /// Whether a run would have protected what is found with `score`, in a picture with or without upright faces.

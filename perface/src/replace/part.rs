@@ -79,11 +79,8 @@ impl Part {
     /// # Errors
     /// If the detector's network fails.
     pub fn find_again(&self, detector: &Detector, face: &Face) -> Result<Option<Face>> {
-        let [left_eye, right_eye, _, left_mouth, right_mouth] = face.landmarks_px;
-        let turn = Turn::bringing_down(
-            left_mouth.x + right_mouth.x - left_eye.x - right_eye.x,
-            left_mouth.y + right_mouth.y - left_eye.y - right_eye.y,
-        );
+        let down = face.down();
+        let turn = Turn::bringing_down(down.x, down.y);
         let upright = turn.apply(self.pixels.clone());
         let (width, height) = upright.dimensions();
         let scale = (FIND_AGAIN_PX / width.max(height) as f32).min(1.0);

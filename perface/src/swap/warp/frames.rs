@@ -12,15 +12,11 @@ use super::raster::Raster;
 use crate::lab::{Lab, LabImage};
 use crate::plane::Plane;
 
-/// Exponents of the superellipses `|x/a|ⁿ + |y/b|ⁿ = 1` that rims have: round to nearly rectangular.
-const EXPONENTS: [f32; 3] = [2.0, 2.7, 4.5];
-/// Rims from this exponent on count as angular.
-const ANGULAR: f32 = 2.7;
-const ROUNDER: f32 = 2.3;
-/// The new rims are larger than the old ones by so much along x and y: the arms begin at them. Rounder ones in the place of
-/// angular ones must reach the old corners.
-const LARGER: [f32; 2] = [1.04, 1.06];
-const LARGER_ROUND: [f32; 2] = [1.1, 1.14];
+/// Which rims take the place of which, round to nearly rectangular: the exponents `n` of the superellipses
+/// `|x/a|ⁿ + |y/b|ⁿ = 1` that old and new ones have, and how much larger the new ones are along x and y. The arms begin at them, and
+/// rounder ones in the place of angular ones must reach the old corners.
+const EXCHANGES: [(f32, f32, [f32; 2]); 3] =
+    [(2.0, 4.5, [1.04, 1.06]), (2.7, 2.0, [1.1, 1.14]), (4.5, 2.3, [1.1, 1.14])];
 /// Where rims may end, in the frontal frame of the image-right eye: inner and outer side, top and bottom.
 const INNER: (f32, f32) = (0.055, 0.09);
 const OUTER: (f32, f32) = (0.385, 0.44);
@@ -73,23 +69,18 @@ impl Frames {
             };
             outlines.iter().map(extreme).sum::<f32>() / 2.0
         };
-        let clamped = |v: f32, (low, high): (f32, f32)| v.clamp(low, high);
         let across = |p: &[f32; 2]| p[0].abs();
         let down = |p: &[f32; 2]| p[1];
-        let (inner, outer) = (clamped(side(&across, false), INNER), clamped(side(&across, true), OUTER));
-        let (top, bottom) = (clamped(side(&down, false), TOP), clamped(side(&down, true), BOTTOM));
+        let (inner, outer) =
+            (side(&across, false).clamp(INNER.0, INNER.1), side(&across, true).clamp(OUTER.0, OUTER.1));
+        let (top, bottom) = (side(&down, false).clamp(TOP.0, TOP.1), side(&down, true).clamp(BOTTOM.0, BOTTOM.1));
         let middle = [(inner + outer) / 2.0, (top + bottom) / 2.0];
         let old_half = [(outer - inner) / 2.0, (bottom - top) / 2.0];
         let fits = |exponent: f32| -> f32 {
             let at = |p: &[f32; 2]| distance([p[0].abs() - middle[0], p[1] - middle[1]], old_half, exponent).abs();
             outlines.iter().flatten().map(at).sum()
         };
-        let old = EXPONENTS.into_iter().min_by(|&a, &b| fits(a).total_cmp(&fits(b)))?;
-        let (exponent, larger) = match old > ANGULAR {
-            true => (ROUNDER, LARGER_ROUND),
-            false if old == ANGULAR => (EXPONENTS[0], LARGER_ROUND),
-            false => (EXPONENTS[2], LARGER),
-        };
+        let (_, exponent, larger) = EXCHANGES.into_iter().min_by(|a, b| fits(a.0).total_cmp(&fits(b.0)))?;
         let pairs: Vec<([f32; 2], [f32; 2])> =
             outlines.iter().flatten().filter_map(|&place| Some((frontal::on_mesh(place, mesh)?, place))).collect();
         let to_frontal = affine(&pairs)?;
@@ -231,14 +222,14 @@ mod tests {
         let (picture, changed) = drawn(0.0);
         let lightness = |place| picture.pixels[px(place)][0];
         let frames = Frames::instead_of(&Evidence::of(&view(rims)), &mesh()).unwrap();
-        assert_eq!(frames.exponent, EXPONENTS[2]);
+        assert_eq!(frames.exponent, 4.5);
         let ([x, y], [a, b]) = (frames.middle, frames.half);
         // The rims of `rims` are circles of radius 0.15 around (0.235, -0.195).
         assert!((x - 0.235).abs() < 0.02 && (y + 0.195).abs() < 0.03, "{x} {y}");
         assert!((a - 0.15).abs() < 0.03 && (b - 0.15).abs() < 0.03, "{a} {b}");
         for side in [-1.0, 1.0] {
             assert!(lightness([side * x, y + b]) < 30.0, "the lower rim");
-            let corner = 2f32.powf(-1.0 / EXPONENTS[2]);
+            let corner = 2f32.powf(-1.0 / 4.5);
             assert!(lightness([side * (x + corner * a), y + corner * b]) < 30.0, "the corner");
             assert_eq!(lightness([side * x, y]), 70.0, "the eye");
             assert_eq!(changed.values()[px([side * x, y])], 0.0);
